@@ -1,0 +1,180 @@
+"""What flows through the monitor, from undecoded records to the batches that statistics are made of.
+
+Times are epoch milliseconds (int64). A *row* is (source, offset, row): one record may hold several
+events. Arrays of one object share one length, n, the number of records or of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64s = NDArray[np.int64]
+Float64s = NDArray[np.float64]
+Header = tuple[str, bytes | None]
+
+NO_TIMESTAMP = -1
+"""The Kafka timestamp of a record that has none (files)."""
+
+
+class Source(NamedTuple):
+    """One partition of an input topic."""
+
+    topic: str
+    partition: int
+
+
+class JsonType(IntEnum):
+    """What a value is on the wire, before anything is said about what it should be."""
+
+    ABSENT = 0
+    NULL = 1
+    NUMBER = 2
+    NUMERIC_STRING = 3
+    STRING = 4
+    BOOL = 5
+    ARRAY = 6
+    OBJECT = 7
+
+
+@dataclass(slots=True)
+class Records:
+    """Undecoded records as a source delivers them; per source in offset order.
+
+    ``source[i]`` indexes ``sources``. ``timestamp`` is Kafka's, in ms, NO_TIMESTAMP where there is
+    none. ``keys`` and ``headers`` are filled only when the field mapping asks for them.
+    """
+
+    sources: tuple[Source, ...]
+    source: Int64s
+    offset: Int64s
+    timestamp: Int64s
+    values: Sequence[bytes | None]
+    keys: Sequence[bytes | None] | None = None
+    headers: Sequence[Sequence[Header]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(slots=True)
+class Column:
+    """The values of one signal in the rows of one group, with their JSON types.
+
+    ``types``: uint8 (n,) of JsonType, or one JsonType where all rows agree. ``numbers``: float64
+    (n,), set where the type is NUMBER or NUMERIC_STRING, anything elsewhere (None: no such row).
+    ``texts``: per row the string (of NUMERIC_STRING too), "true" or "false" of a BOOL, anything
+    elsewhere (None: no such row).
+    """
+
+    types: NDArray[np.uint8] | JsonType
+    numbers: Float64s | None = None
+    texts: Sequence[str | None] | None = None
+
+
+class Stream(NamedTuple):
+    """(model, version, role). Features belong to the model alone: ``Stream(model, "", "")``."""
+
+    model: str
+    version: str = ""
+    role: str = ""
+
+    @property
+    def of_features(self) -> bool:
+        return self.role == ""
+
+
+@dataclass(slots=True)
+class Group:
+    """The rows of one stream in a batch. ``rows`` (n,) are ascending positions in the batch."""
+
+    stream: Stream
+    rows: Int64s
+    features: dict[str, Column] = field(default_factory=dict)
+    outputs: dict[str, Column] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Reject:
+    """A record, or one row of it, that cannot be attributed. ``record`` is its position in Records."""
+
+    record: int
+    row: int
+    reason: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """Decoded rows, per source in (offset, row) order. ``ids`` is None where no id is mapped.
+
+    ``skipped`` counts per source index the rows that are neither rejected nor events: tombstones.
+    """
+
+    sources: tuple[Source, ...]
+    source: Int64s
+    offset: Int64s
+    row: Int64s
+    time: Int64s
+    groups: list[Group]
+    ids: Sequence[str | None] | None = None
+    rejects: list[Reject] = field(default_factory=list)
+    skipped: dict[int, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+class SliceKey(NamedTuple):
+    """What a summary is about: a stream and the start of a slice (epoch ms)."""
+
+    stream: Stream
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one flush brought one source partition.
+
+    ``first`` and ``next`` are offsets: [first, next) was read. ``clock`` is the largest time of the
+    accepted events so far, None where the partition never held one. ``claim`` is the wall time that
+    an idle partition claims, None without. ``drained``: at the time of the report there was nothing
+    left to read. ``partitions`` is how many the topic has.
+    """
+
+    source: Source
+    topic_id: str
+    partitions: int
+    first: int
+    next: int
+    clock: int | None
+    claim: int | None
+    drained: bool
+    rows: int
+    rejected: int
+    late: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """One summary of one slice as a flush sends it, with the shape (hash) that made it."""
+
+    key: SliceKey
+    shape: str
+    rows: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """All that one commit of an observe worker says to one summaries partition. Applied as a whole."""
+
+    deltas: list[Delta]
+    progress: list[Progress]
+    announced_deltas: int
+    announced_rows: int
