@@ -1,0 +1,35 @@
+"""The typed configuration: one YAML file, validated as a whole before anything starts."""
+
+from __future__ import annotations
+
+from stream_monitor.config.config import (
+    Config,
+    Fields,
+    Http,
+    Labels,
+    Predictions,
+    StateTopic,
+    SummariesTopic,
+    Topic,
+)
+from stream_monitor.config.detectors import Detector
+from stream_monitor.config.loading import load_config, parse_config
+from stream_monitor.config.model import Learn, MinEffect, ModelConfig, Signal
+
+__all__ = [
+    "Config",
+    "Detector",
+    "Fields",
+    "Http",
+    "Labels",
+    "Learn",
+    "MinEffect",
+    "ModelConfig",
+    "Predictions",
+    "Signal",
+    "StateTopic",
+    "SummariesTopic",
+    "Topic",
+    "load_config",
+    "parse_config",
+]

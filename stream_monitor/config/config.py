@@ -1,0 +1,202 @@
+"""The configuration as a whole: where events come from and where results go."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from typing import Any, Literal
+
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
+
+from stream_monitor.config.model import ModelConfig
+from stream_monitor.config.secrets import KafkaProperties, Properties
+from stream_monitor.config.section import Section, expected, merged
+from stream_monitor.config.values import (
+    DAY_MS,
+    Duration,
+    Interval,
+    PathMapping,
+    PipelineName,
+    PositiveDuration,
+    RoleMapping,
+    TimeMapping,
+    TopicName,
+    ValueMapping,
+)
+
+MODELS_CACHED_MAX = 4_096
+PARTITIONS_MAX = 1_000
+INTERNAL_TOPICS = ("summaries", "alerts", "rejects", "state")
+
+
+class Fields(Section):
+    """Where an event keeps what: a JSON path, "key", "header:NAME", "topic" or a constant "=text"."""
+
+    id: ValueMapping | None = Field("$.prediction_id", description="Needed to join labels.")
+    model: ValueMapping = "$.model"
+    version: ValueMapping | None = "$.model_version"
+    role: RoleMapping | None = Field("$.role", description="live or shadow; live where missing.")
+    time: TimeMapping = Field("$.ts", description='Epoch ms or RFC 3339; "kafka": the record\'s timestamp.')
+    features: PathMapping | None = "$.features"
+    outputs: PathMapping | None = "$.outputs"
+
+
+def _distinct(topics: list[str]) -> list[str]:
+    if len(set(topics)) < len(topics):
+        raise expected("distinct topics", topics)
+    return topics
+
+
+class Predictions(Section):
+    """The topics that hold predictions, and how their events are read."""
+
+    topics: list[TopicName] = Field(min_length=1)
+    fields: Fields = Field(default_factory=Fields)
+    lateness_ms: Duration = Field(
+        10_000, alias="lateness", description="How far an event may be behind its partition's clock."
+    )
+    max_clock_skew_ms: Duration = Field(
+        60_000, alias="max_clock_skew", description="How far an event may be ahead of its Kafka timestamp."
+    )
+    idle_after_ms: PositiveDuration = Field(
+        30_000, alias="idle_after", description="Silence after which a drained partition is idle."
+    )
+    ahead_max_ms: PositiveDuration = Field(
+        600_000, alias="ahead_max", description="How far a partition may run ahead of the slowest."
+    )
+    start: Literal["earliest", "latest"] = Field("earliest", description="Where a new group begins.")
+    unknown_models: Literal["accept", "reject"] = Field(
+        "accept", description="Whether models that no entry of `models` names are rejected."
+    )
+
+    _topics_distinct = field_validator("topics")(_distinct)
+
+
+class Labels(Section):
+    """The topics that hold labels."""
+
+    topics: list[TopicName] = Field(min_length=1)
+
+    _topics_distinct = field_validator("topics")(_distinct)
+
+
+ReplicationFactor = Field(None, ge=1, le=1_000, description="Without it, the broker's default.")
+
+
+class Topic(Section):
+    """How a topic that this pipeline writes is created."""
+
+    partitions: int = Field(1, ge=1, le=PARTITIONS_MAX)
+    replication_factor: int | None = ReplicationFactor
+    retention_ms: PositiveDuration | None = Field(
+        None, alias="retention", description="Without it, the broker's default."
+    )
+
+
+class SummariesTopic(Topic):
+    """How the internal topic of summaries is created. Its partitions bound the number of decide workers."""
+
+    partitions: int = Field(4, ge=1, le=PARTITIONS_MAX)
+    retention_ms: PositiveDuration | None = Field(DAY_MS, alias="retention")
+
+
+class StateTopic(Section):
+    """How the internal topic of state is created; it has as many partitions as the one of summaries."""
+
+    replication_factor: int | None = ReplicationFactor
+
+
+class Http(Section):
+    """Where a worker serves /metrics, /healthz and /readyz."""
+
+    host: str = Field("127.0.0.1", min_length=1)
+    port: int = Field(9108, ge=0, le=65_535, description="0: any free port.")
+
+
+class Config(Section):
+    """The configuration of a pipeline. Made by ``load_config`` and ``parse_config``."""
+
+    pipeline: PipelineName = Field("", description="Prefix of groups, transactional ids and internal topics.")
+    kafka: KafkaProperties = Field(
+        default_factory=Properties, repr=False, exclude=True, description="Properties for librdkafka."
+    )
+    predictions: Predictions
+    labels: Labels | None = None
+    summaries: SummariesTopic = Field(default_factory=SummariesTopic)
+    alerts: Topic = Field(default_factory=Topic)
+    rejects: Topic = Field(default_factory=Topic)
+    state: StateTopic = Field(default_factory=StateTopic)
+    commit_interval_ms: Interval = Field(1_000, alias="commit_interval")
+    snapshot_interval_ms: Interval = Field(60_000, alias="snapshot_interval")
+    http: Http = Field(default_factory=Http)
+    models: dict[str, ModelConfig] = Field(
+        default_factory=dict, description="By name or glob (*, ?, [a-z]), merged from general to special."
+    )
+    _by_name: dict[str, ModelConfig] = PrivateAttr(default_factory=dict)
+
+    @field_validator("predictions")
+    @classmethod
+    def _not_own_output(cls, predictions: Predictions, info: ValidationInfo) -> Predictions:
+        prefix = _prefix(info.data.get("pipeline", ""))
+        for own in (f"{prefix}drift.{name}" for name in INTERNAL_TOPICS):
+            if own in predictions.topics:
+                raise expected("topics that this pipeline does not write", own)
+        return predictions
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_can_join(cls, labels: Labels | None, info: ValidationInfo) -> Labels | None:
+        predictions: Predictions | None = info.data.get("predictions")
+        if labels is None or predictions is None:
+            return labels
+        if predictions.fields.id is None:
+            raise expected("predictions.fields.id to be mapped, since labels are joined by it", None)
+        if shared := sorted(set(labels.topics) & set(predictions.topics)):
+            raise expected("other topics than those of predictions", shared)
+        return labels
+
+    def topic(self, name: str) -> str:
+        """The full name of an internal topic: summaries, alerts, rejects or state."""
+        assert name in INTERNAL_TOPICS, name
+        return f"{_prefix(self.pipeline)}drift.{name}"
+
+    def group(self, role: str) -> str:
+        """The consumer group of a role: observe or decide."""
+        return f"{_prefix(self.pipeline)}stream-monitor.{role}"
+
+    def kafka_properties(self) -> dict[str, Any]:
+        """The properties for librdkafka with all secrets resolved. Raises ConfigError."""
+        return self.kafka.resolved()
+
+    def knows(self, name: str) -> bool:
+        """Whether events of a model of this name are accepted."""
+        return self.predictions.unknown_models == "accept" or any(_names(glob, name) for glob in self.models)
+
+    def model(self, name: str) -> ModelConfig:
+        """The settings of a model: the defaults, then every entry that names it, general to special.
+
+        An entry equal to the name is the most special; among globs, the one with more literal
+        characters, then the lexically greater. Cached for up to MODELS_CACHED_MAX names.
+        """
+        known = self._by_name.get(name)
+        if known is None:
+            if len(self._by_name) >= MODELS_CACHED_MAX:
+                self._by_name.clear()
+            known = ModelConfig()
+            matching = (glob for glob in self.models if _names(glob, name))
+            for glob in sorted(matching, key=lambda glob: _specificity(glob, name)):
+                known = merged(known, self.models[glob])
+            self._by_name[name] = known
+        return known
+
+
+def _prefix(pipeline: str) -> str:
+    return f"{pipeline}." if pipeline else ""
+
+
+def _names(glob: str, name: str) -> bool:
+    return glob == name or fnmatch.fnmatchcase(name, glob)
+
+
+def _specificity(glob: str, name: str) -> tuple[bool, int, str]:
+    return glob == name, len(re.sub(r"\[.+?\]|[*?]", "", glob)), glob

@@ -1,0 +1,126 @@
+"""How a detector is named in the configuration, and which parameters it takes."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, GetPydanticSchema, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from stream_monitor.config.section import Section, expected
+from stream_monitor.config.values import Scalar
+
+DetectorName = Literal["adwin", "page_hinkley", "river"]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A detector to run. ``params`` holds what was set; for the rest the detector's defaults apply."""
+
+    name: DetectorName
+    river: str | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+class Adwin(Section):
+    """Parameters of ADWIN (Bifet and Gavalda 2007)."""
+
+    delta: float | None = Field(None, gt=0, lt=1, description="Confidence: smaller raises fewer alarms.")
+
+
+class PageHinkley(Section):
+    """Parameters of the Page-Hinkley test."""
+
+    delta: float | None = Field(None, ge=0, description="The change per event that is tolerated.")
+    threshold: float | None = Field(None, gt=0, description="Larger raises fewer alarms, later.")
+    min_instances: int | None = Field(None, ge=1, description="Events before the first detection.")
+
+
+class Entry(Section):
+    """One item of ``detectors`` in its long form; a name alone stands for a detector with its defaults."""
+
+    adwin: Adwin | None = None
+    page_hinkley: PageHinkley | None = None
+    river: str | None = Field(None, description="A drift detector of river, for example drift.KSWIN.")
+    params: dict[str, Scalar] = Field(default_factory=dict, description="Its parameters.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, entry: Any) -> Any:
+        if entry in ("adwin", "page_hinkley"):
+            return {entry: {}}
+        if not isinstance(entry, dict):
+            what = "adwin, page_hinkley, {adwin: {delta: ...}} or {river: drift.NAME, params: {...}}"
+            raise expected(what, entry)
+        return {key: {} if value is None else value for key, value in entry.items()}
+
+    @field_validator("river")
+    @classmethod
+    def _known_to_river(cls, name: str) -> str:
+        river_detector(name)
+        return name
+
+    @field_validator("params")
+    @classmethod
+    def _accepted_by_river(cls, params: dict[str, Scalar], info: ValidationInfo) -> dict[str, Scalar]:
+        name = info.data.get("river")
+        if name is None:
+            return params
+        detector = river_detector(name)
+        accepted = [parameter for parameter in inspect.signature(detector).parameters if parameter != "self"]
+        for parameter in params.keys() - set(accepted):
+            raise expected(f"parameters among {', '.join(accepted)}", parameter)
+        try:
+            detector(**params)
+        except (TypeError, ValueError) as error:
+            problem = f"expected parameters that river's {name} accepts, got: {error}"
+        else:
+            return params
+        raise PydanticCustomError("river", "{problem}", {"problem": problem})
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Entry:
+        names = [name for name in ("adwin", "page_hinkley", "river") if getattr(self, name) is not None]
+        if len(names) != 1:
+            raise expected("one of adwin, page_hinkley and river", names)
+        if self.params and self.river is None:
+            raise expected("params beside river only", sorted(self.params))
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"enum": ["adwin", "page_hinkley"]}, handler(core_schema)]}
+
+    def detector(self) -> Detector:
+        if self.river is not None:
+            return Detector("river", self.river, self.params)
+        if self.adwin is not None:
+            return Detector("adwin", params=self.adwin.model_dump(exclude_none=True))
+        assert self.page_hinkley is not None, "checked by _names_one"
+        return Detector("page_hinkley", params=self.page_hinkley.model_dump(exclude_none=True))
+
+
+DetectorItem = Annotated[
+    Detector,
+    GetPydanticSchema(lambda _, handler: handler(Annotated[Entry, AfterValidator(Entry.detector)])),
+]
+
+
+def river_detector(name: str) -> type[Any]:
+    """The class of a detector by its name within river. Imports river, a second, so only when one is named."""
+    base = importlib.import_module("river.base").DriftDetector
+    drift = importlib.import_module("river.drift")
+    known = {
+        f"drift.{key}": value
+        for key, value in vars(drift).items()
+        if inspect.isclass(value) and issubclass(value, base)
+    }
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise expected(f"one of river's {', '.join(sorted(known))}{hint}", name)
+    return known[name]

@@ -1,0 +1,94 @@
+"""From a YAML file to a Config, or to the list of all that is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from stream_monitor.config.config import Config
+from stream_monitor.config.problems import problems_of
+from stream_monitor.errors import ConfigError
+
+
+def load_config(path: str | Path) -> Config:
+    """The configuration in a YAML file; paths in it are relative to the file.
+
+    Raises ConfigError with every problem, each "path.of.field: expected ..., got ...".
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        message = f"{path}: expected a readable YAML file, got: {reason}"
+    else:
+        document, problems = _read_yaml(text)
+        return _parsed(document, path.parent, problems)
+    raise ConfigError([message])
+
+
+def parse_config(document: Mapping[str, Any], base: str | Path = ".") -> Config:
+    """The same for a mapping; paths in it are relative to ``base``."""
+    return _parsed(dict(document), Path(base), [])
+
+
+def _parsed(document: Any, base: Path, problems: list[str]) -> Config:
+    try:
+        config = Config.model_validate({} if document is None else document, context={"base": base})
+    except ValidationError as error:
+        problems = problems + problems_of(error, Config)
+    # Raised out here, so that no traceback shows pydantic's error with the values in it.
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's scalars (``no`` is a string, ``1:30`` and ``010`` too), and no key twice."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.problems: list[str] = []
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
+        first_lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            first = first_lines.setdefault(str(key.value), line)
+            if first != line:
+                self.problems.append(f"line {line}: duplicate key {key.value}, first on line {first}")
+        return super().construct_mapping(node, deep)
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.0123456789")),
+    ("merge", "<<", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
+
+
+def _read_yaml(text: str) -> tuple[Any, list[str]]:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data(), loader.problems
+    except yaml.MarkedYAMLError as error:
+        # The parser quotes names and tags, and what it takes for one may be the start of a password.
+        problem = re.sub(r"(['\"])(?!<)[^'\"]{2,}\1", "'...'", error.problem or "not YAML")
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "document"
+        message = f"{place}: expected YAML, got: {problem}"
+    except yaml.YAMLError:
+        message = "document: expected YAML, got characters that it does not allow"
+    finally:
+        loader.dispose()
+    raise ConfigError([message])

@@ -1,0 +1,126 @@
+"""The syntax of single values: durations, ranges, topic names and field mappings."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from stream_monitor.config.section import expected
+
+UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+DAY_MS = UNITS_MS["d"]
+DURATION_MAX_MS = 3_650 * DAY_MS
+
+DURATION = r"^(?=\d)(\d{1,9}d)?(\d{1,9}h)?(\d{1,9}m)?(\d{1,9}s)?(\d{1,9}ms)?$"
+TOPIC = r"^(?!\.{1,2}$)[a-zA-Z0-9._-]{1,200}$"
+JSON_PATH = r"\$(\.[^.]+)*"
+
+
+def duration_ms(value: object, least_ms: int = 0, most_ms: int = DURATION_MAX_MS) -> int:
+    """Milliseconds of a text such as "10s", "500ms" or "2h30m" (units d, h, m, s, ms, in this order).
+
+    >>> duration_ms("2h30m")
+    9000000
+    """
+    between = f"a duration between {duration_text(least_ms)} and {duration_text(most_ms)}"
+    match = re.match(DURATION, value, re.ASCII) if isinstance(value, str) else None
+    if match is None:
+        raise expected(f'{between}, as "10s", "500ms" or "2h30m"', value)
+    ms = sum(int(part[: -len(unit)]) * UNITS_MS[unit] for part, unit in zip(match.groups(), UNITS_MS, strict=True) if part)
+    if not least_ms <= ms <= most_ms:
+        raise expected(between, value)
+    return ms
+
+
+def duration_text(ms: int) -> str:
+    """The shortest text that ``duration_ms`` reads back.
+
+    >>> duration_text(9_000_000)
+    '2h30m'
+    """
+    parts = []
+    for unit, unit_ms in UNITS_MS.items():
+        count, ms = divmod(ms, unit_ms)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def _limited_ms(least_ms: int, most_ms: int) -> BeforeValidator:
+    return BeforeValidator(lambda value: duration_ms(value, least_ms, most_ms))
+
+
+_DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": DURATION, "examples": ["10s", "500ms", "2h30m"]})
+Duration = Annotated[int, _limited_ms(0, DURATION_MAX_MS), _DURATION_SCHEMA]
+PositiveDuration = Annotated[int, _limited_ms(1, DURATION_MAX_MS), _DURATION_SCHEMA]
+Interval = Annotated[int, _limited_ms(10, UNITS_MS["h"]), _DURATION_SCHEMA]
+"""How often something is done: not so often that it is all that is done, not so rarely that it is forgotten."""
+
+
+def slice_length_ms(value: object) -> int:
+    """A duration of 100 ms to a day that divides a day, so that slices of all days begin alike."""
+    ms = duration_ms(value, 100, DAY_MS)
+    if DAY_MS % ms:
+        raise expected("a duration that divides a day", value)
+    return ms
+
+
+SliceLength = Annotated[int, BeforeValidator(slice_length_ms), _DURATION_SCHEMA]
+
+
+def number_range(value: object) -> tuple[float, float]:
+    """[min, max]; either may be infinite."""
+    numbers = isinstance(value, list | tuple) and all(type(x) in {int, float} for x in value)
+    pair = tuple(map(float, value)) if numbers else ()  # type: ignore[call-overload]
+    if len(pair) != 2 or not pair[0] < pair[1]:
+        raise expected("[min, max] with min < max", value)
+    return pair[0], pair[1]
+
+
+_NUMBER_PAIR = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+Range = Annotated[tuple[float, float], BeforeValidator(number_range), WithJsonSchema(_NUMBER_PAIR)]
+
+
+def scalar(value: object) -> object:
+    """A string, a number or a boolean."""
+    if not isinstance(value, str | int | float) or (isinstance(value, float) and math.isnan(value)):
+        raise expected("a string, a number or a boolean", value)
+    return value
+
+
+Scalar = Annotated[str | int | float | bool, BeforeValidator(scalar)]
+
+
+def _pattern(pattern: str, what: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not re.match(pattern, value):
+            raise expected(what, value)
+        return value
+
+    return BeforeValidator(check), WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+TopicName = Annotated[str, *_pattern(TOPIC, "a topic name (letters, digits, '.', '_', '-')")]
+PipelineName = Annotated[str, *_pattern(r"^[a-zA-Z0-9_-]{0,100}$", "a name of letters, digits, '_' and '-'")]
+PathMapping = Annotated[str, *_pattern(rf"^{JSON_PATH}$", 'a JSON path such as "$.a.b"')]
+ValueMapping = Annotated[
+    str,
+    *_pattern(
+        rf"^({JSON_PATH}|key|topic|header:.+|=.*)$",
+        'a JSON path such as "$.a.b", "key", "header:NAME", "topic" or a constant "=text"',
+    ),
+]
+RoleMapping = Annotated[
+    str,
+    *_pattern(
+        rf"^({JSON_PATH}|key|topic|header:.+|=live|=shadow)$",
+        'a JSON path such as "$.a.b", "key", "header:NAME", "topic", "=live" or "=shadow"',
+    ),
+]
+TimeMapping = Annotated[
+    str,
+    *_pattern(rf"^({JSON_PATH}|key|header:.+|kafka)$", 'a JSON path such as "$.a.b", "key", "header:NAME" or "kafka"'),
+]
