@@ -46,12 +46,19 @@ SETTINGS: Mapping[str, object] = {
     "share.coordinator.state.topic.num.partitions": 1,
     "group.initial.rebalance.delay.ms": 0,
     "group.min.session.timeout.ms": 1000,
+    # A killed broker is not let in again before its last session has run out.
+    "broker.heartbeat.interval.ms": 500,
+    "broker.session.timeout.ms": 2000,
     "log.cleaner.dedupe.buffer.size": 16 * 2**20,
 }
 
 
 class KafkaUnavailableError(Exception):
     """There is no broker to be had here; the message says what to install."""
+
+
+class BrokerFailedError(Exception):
+    """The broker did not start; the message holds the end of its log."""
 
 
 class Cluster:
@@ -69,7 +76,7 @@ class Cluster:
         return f"{prefix}-{uuid.uuid4().hex[:10]}"
 
     def create_topic(self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
-        """Create the topic with the cluster's replication factor; returns its name once all of it has leaders."""
+        """Create the topic, with the cluster's default of replicas; returns its name once it is usable."""
         admin = self.admin()
         # Fewer than one replica stands for "the default of the cluster".
         topic = NewTopic(name, partitions, replication_factor=-1, config=dict(config or {}))
@@ -80,8 +87,7 @@ class Cluster:
             if len(known) == partitions and all(p.leader >= 0 for p in known.values()):
                 return name
             time.sleep(0.02)
-        msg = f"topic {name}: expected {partitions} partitions with leaders within 30 s"
-        raise TimeoutError(msg)
+        raise TimeoutError(f"topic {name}: expected {partitions} partitions with leaders within 30 s")
 
 
 class Broker(Cluster):
@@ -161,7 +167,9 @@ class Broker(Cluster):
         command = [*self._command(), "kafka.tools.StorageTool", "format"]
         arguments = [f"--cluster-id={cluster_id}", f"--config={properties}"]
         with self.log.open("ab") as log:
-            subprocess.run([*command, *arguments], stdout=log, stderr=log, check=True, timeout=START_TIMEOUT_S)
+            done = subprocess.run([*command, *arguments], stdout=log, stderr=log, check=False, timeout=60)
+        if done.returncode != 0:
+            raise BrokerFailedError(self._said("the data folder to be formatted"))
 
     def _wait_until_answering(self) -> None:
         assert self._process is not None
@@ -173,9 +181,11 @@ class Broker(Cluster):
             if listening and self.admin().list_topics(timeout=START_TIMEOUT_S).brokers:
                 return
             time.sleep(0.05)
+        raise BrokerFailedError(self._said(f"an answer within {START_TIMEOUT_S} s"))
+
+    def _said(self, expected: str) -> str:
         tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
-        msg = f"Kafka at {self.bootstrap}: expected an answer within {START_TIMEOUT_S} s; its log ends:\n{tail}"
-        raise TimeoutError(msg)
+        return f"Kafka at {self.bootstrap}: expected {expected}; the end of {self.log}:\n{tail}"
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
@@ -202,15 +212,15 @@ def free_ports(count: int) -> list[int]:
         found.append(port)
         if len(found) == count:
             return found
-    msg = f"expected {count} free ports in {PORTS}, got {len(found)}"
-    raise KafkaUnavailableError(msg)
+    raise KafkaUnavailableError(f"expected {count} free ports in {PORTS}, got {len(found)}")
 
 
 def _java() -> str:
     java = shutil.which("java")
     if java is None:
-        msg = "no `java` on the PATH: install a Java runtime >= 17 (Debian: openjdk-17-jre-headless)"
-        raise KafkaUnavailableError(msg)
+        raise KafkaUnavailableError(
+            "no `java` on the PATH: install a Java runtime >= 17 (Debian: openjdk-17-jre-headless)"
+        )
     return java
 
 
@@ -236,13 +246,15 @@ def _default_cache() -> Path:
 def _resolve(jars: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
-        msg = "no `mvn` on the PATH to fetch Kafka's jars with: install Maven (Debian: maven)"
-        raise KafkaUnavailableError(msg)
+        raise KafkaUnavailableError(
+            "no `mvn` on the PATH to fetch Kafka's jars with: install Maven (Debian: maven)"
+        )
     command = [maven, "-B", "-q", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     if done.returncode != 0:
-        msg = f"Maven could not fetch Kafka's jars: {(done.stdout + done.stderr)[-2000:]}"
-        raise KafkaUnavailableError(msg)
+        raise KafkaUnavailableError(
+            f"Maven could not fetch Kafka's jars: {(done.stdout + done.stderr)[-2000:]}"
+        )
 
 
 @contextmanager

@@ -1,0 +1,30 @@
+# Everything below sets up .venv by itself. Wanted on the machine: Python >= 3.11; for the tests on Kafka
+# and the benchmarks also Java >= 17 and Maven.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SET_UP := $(VENV)/.set-up
+SHELL := /bin/bash
+.DEFAULT_GOAL := test
+.PHONY: demo test lint bench
+
+demo: $(SET_UP)
+	@TIMEFORMAT='demo took %0R s'; time $(BIN)/stream-monitor demo
+
+test: $(SET_UP)
+	@TIMEFORMAT='test took %0R s'; time $(BIN)/python -m pytest
+
+lint: $(SET_UP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# `make bench ONLY=throughput` runs one section.
+bench: $(SET_UP)
+	$(BIN)/python -m benchmarks $(ONLY)
+
+$(SET_UP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"needs Python >= 3.11, got {v[0]}.{v[1]}; set PYTHON=")'
+	@TIMEFORMAT='set-up took %0R s'; time { $(PYTHON) -m venv $(VENV) && \
+		$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint constraints.txt; }
+	@touch $@
