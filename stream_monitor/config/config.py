@@ -10,9 +10,8 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from stream_monitor.config.model import ModelConfig
 from stream_monitor.config.secrets import KafkaProperties, Properties
-from stream_monitor.config.section import Section, expected, merged
+from stream_monitor.config.section import Section, merged, refuse
 from stream_monitor.config.values import (
-    DAY_MS,
     Duration,
     Interval,
     PathMapping,
@@ -22,6 +21,7 @@ from stream_monitor.config.values import (
     TimeMapping,
     TopicName,
     ValueMapping,
+    lasting,
 )
 
 MODELS_CACHED_MAX = 4_096
@@ -32,18 +32,20 @@ INTERNAL_TOPICS = ("summaries", "alerts", "rejects", "state")
 class Fields(Section):
     """Where an event keeps what: a JSON path, "key", "header:NAME", "topic" or a constant "=text"."""
 
-    id: ValueMapping | None = Field("$.prediction_id", description="Needed to join labels.")
+    id: ValueMapping | None = Field(default="$.prediction_id", description="Needed to join labels.")
     model: ValueMapping = "$.model"
     version: ValueMapping | None = "$.model_version"
-    role: RoleMapping | None = Field("$.role", description="live or shadow; live where missing.")
-    time: TimeMapping = Field("$.ts", description='Epoch ms or RFC 3339; "kafka": the record\'s timestamp.')
+    role: RoleMapping | None = Field(default="$.role", description="live or shadow; live where missing.")
+    time: TimeMapping = Field(
+        default="$.ts", description='Epoch ms or RFC 3339; "kafka": the record\'s timestamp.'
+    )
     features: PathMapping | None = "$.features"
     outputs: PathMapping | None = "$.outputs"
 
 
 def _distinct(topics: list[str]) -> list[str]:
     if len(set(topics)) < len(topics):
-        raise expected("distinct topics", topics)
+        refuse("distinct topics", topics)
     return topics
 
 
@@ -51,22 +53,22 @@ class Predictions(Section):
     """The topics that hold predictions, and how their events are read."""
 
     topics: list[TopicName] = Field(min_length=1)
-    fields: Fields = Field(default_factory=Fields)
-    lateness_ms: Duration = Field(
-        10_000, alias="lateness", description="How far an event may be behind its partition's clock."
+    fields: Fields = Fields()
+    lateness_ms: Duration = lasting(
+        "10s", "lateness", "How far an event may be behind its partition's clock."
     )
-    max_clock_skew_ms: Duration = Field(
-        60_000, alias="max_clock_skew", description="How far an event may be ahead of its Kafka timestamp."
+    max_clock_skew_ms: Duration = lasting(
+        "60s", "max_clock_skew", "How far an event may be ahead of its Kafka timestamp."
     )
-    idle_after_ms: PositiveDuration = Field(
-        30_000, alias="idle_after", description="Silence after which a drained partition is idle."
+    idle_after_ms: PositiveDuration = lasting(
+        "30s", "idle_after", "Silence after which a drained partition is idle."
     )
-    ahead_max_ms: PositiveDuration = Field(
-        600_000, alias="ahead_max", description="How far a partition may run ahead of the slowest."
+    ahead_max_ms: PositiveDuration = lasting(
+        "10m", "ahead_max", "How far a partition may run ahead of the slowest."
     )
-    start: Literal["earliest", "latest"] = Field("earliest", description="Where a new group begins.")
+    start: Literal["earliest", "latest"] = Field(default="earliest", description="Where a new group begins.")
     unknown_models: Literal["accept", "reject"] = Field(
-        "accept", description="Whether models that no entry of `models` names are rejected."
+        default="accept", description="Whether models that no entry of `models` names are rejected."
     )
 
     _topics_distinct = field_validator("topics")(_distinct)
@@ -80,24 +82,24 @@ class Labels(Section):
     _topics_distinct = field_validator("topics")(_distinct)
 
 
-ReplicationFactor = Field(None, ge=1, le=1_000, description="Without it, the broker's default.")
+ReplicationFactor = Field(default=None, ge=1, le=1_000, description="Without it, the broker's default.")
 
 
 class Topic(Section):
     """How a topic that this pipeline writes is created."""
 
-    partitions: int = Field(1, ge=1, le=PARTITIONS_MAX)
+    partitions: int = Field(default=1, ge=1, le=PARTITIONS_MAX)
     replication_factor: int | None = ReplicationFactor
     retention_ms: PositiveDuration | None = Field(
-        None, alias="retention", description="Without it, the broker's default."
+        default=None, alias="retention", description="Without it, the broker's default."
     )
 
 
 class SummariesTopic(Topic):
     """How the internal topic of summaries is created. Its partitions bound the number of decide workers."""
 
-    partitions: int = Field(4, ge=1, le=PARTITIONS_MAX)
-    retention_ms: PositiveDuration | None = Field(DAY_MS, alias="retention")
+    partitions: int = Field(default=4, ge=1, le=PARTITIONS_MAX)
+    retention_ms: PositiveDuration | None = lasting("1d", "retention", "How long they are kept.")
 
 
 class StateTopic(Section):
@@ -109,26 +111,30 @@ class StateTopic(Section):
 class Http(Section):
     """Where a worker serves /metrics, /healthz and /readyz."""
 
-    host: str = Field("127.0.0.1", min_length=1)
-    port: int = Field(9108, ge=0, le=65_535, description="0: any free port.")
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: int = Field(default=9108, ge=0, le=65_535, description="0: any free port.")
 
 
 class Config(Section):
     """The configuration of a pipeline. Made by ``load_config`` and ``parse_config``."""
 
-    pipeline: PipelineName = Field("", description="Prefix of groups, transactional ids and internal topics.")
+    pipeline: PipelineName = Field(
+        default="", description="Prefix of groups, transactional ids and internal topics."
+    )
     kafka: KafkaProperties = Field(
-        default_factory=Properties, repr=False, exclude=True, description="Properties for librdkafka."
+        default=Properties(), repr=False, exclude=True, description="Properties for librdkafka."
     )
     predictions: Predictions
     labels: Labels | None = None
-    summaries: SummariesTopic = Field(default_factory=SummariesTopic)
-    alerts: Topic = Field(default_factory=Topic)
-    rejects: Topic = Field(default_factory=Topic)
-    state: StateTopic = Field(default_factory=StateTopic)
-    commit_interval_ms: Interval = Field(1_000, alias="commit_interval")
-    snapshot_interval_ms: Interval = Field(60_000, alias="snapshot_interval")
-    http: Http = Field(default_factory=Http)
+    summaries: SummariesTopic = SummariesTopic()
+    alerts: Topic = Topic()
+    rejects: Topic = Topic()
+    state: StateTopic = StateTopic()
+    commit_interval_ms: Interval = lasting("1s", "commit_interval", "Time between two commits of a worker.")
+    snapshot_interval_ms: Interval = lasting(
+        "1m", "snapshot_interval", "Age at which a changed state is saved."
+    )
+    http: Http = Http()
     models: dict[str, ModelConfig] = Field(
         default_factory=dict, description="By name or glob (*, ?, [a-z]), merged from general to special."
     )
@@ -140,7 +146,7 @@ class Config(Section):
         prefix = _prefix(info.data.get("pipeline", ""))
         for own in (f"{prefix}drift.{name}" for name in INTERNAL_TOPICS):
             if own in predictions.topics:
-                raise expected("topics that this pipeline does not write", own)
+                refuse("topics that this pipeline does not write", own)
         return predictions
 
     @field_validator("labels")
@@ -150,9 +156,9 @@ class Config(Section):
         if labels is None or predictions is None:
             return labels
         if predictions.fields.id is None:
-            raise expected("predictions.fields.id to be mapped, since labels are joined by it", None)
+            refuse("predictions.fields.id to be mapped, since labels are joined by it", None)
         if shared := sorted(set(labels.topics) & set(predictions.topics)):
-            raise expected("other topics than those of predictions", shared)
+            refuse("other topics than those of predictions", shared)
         return labels
 
     def topic(self, name: str) -> str:
@@ -166,7 +172,7 @@ class Config(Section):
 
     def kafka_properties(self) -> dict[str, Any]:
         """The properties for librdkafka with all secrets resolved. Raises ConfigError."""
-        return self.kafka.resolved()
+        return Properties(self.kafka).resolved()
 
     def knows(self, name: str) -> bool:
         """Whether events of a model of this name are accepted."""

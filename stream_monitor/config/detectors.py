@@ -6,12 +6,18 @@ import difflib
 import importlib
 import inspect
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, GetPydanticSchema, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from stream_monitor.config.section import Section, expected
+from stream_monitor.config.section import Section, complain, refuse
 from stream_monitor.config.values import Scalar
 
 DetectorName = Literal["adwin", "page_hinkley", "river"]
@@ -25,19 +31,25 @@ class Detector:
     river: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
 
+    def entry(self) -> dict[str, Any]:
+        """As the configuration writes it."""
+        return {"river": self.river, "params": self.params} if self.river else {self.name: self.params}
+
 
 class Adwin(Section):
     """Parameters of ADWIN (Bifet and Gavalda 2007)."""
 
-    delta: float | None = Field(None, gt=0, lt=1, description="Confidence: smaller raises fewer alarms.")
+    delta: float | None = Field(
+        default=None, gt=0, lt=1, description="Confidence: smaller raises fewer alarms."
+    )
 
 
 class PageHinkley(Section):
     """Parameters of the Page-Hinkley test."""
 
-    delta: float | None = Field(None, ge=0, description="The change per event that is tolerated.")
-    threshold: float | None = Field(None, gt=0, description="Larger raises fewer alarms, later.")
-    min_instances: int | None = Field(None, ge=1, description="Events before the first detection.")
+    delta: float | None = Field(default=None, ge=0, description="The change per event that is tolerated.")
+    threshold: float | None = Field(default=None, gt=0, description="Larger raises fewer alarms, later.")
+    min_instances: int | None = Field(default=None, ge=1, description="Events before the first detection.")
 
 
 class Entry(Section):
@@ -45,7 +57,7 @@ class Entry(Section):
 
     adwin: Adwin | None = None
     page_hinkley: PageHinkley | None = None
-    river: str | None = Field(None, description="A drift detector of river, for example drift.KSWIN.")
+    river: str | None = Field(default=None, description="A drift detector of river, for example drift.KSWIN.")
     params: dict[str, Scalar] = Field(default_factory=dict, description="Its parameters.")
 
     @model_validator(mode="before")
@@ -55,7 +67,7 @@ class Entry(Section):
             return {entry: {}}
         if not isinstance(entry, dict):
             what = "adwin, page_hinkley, {adwin: {delta: ...}} or {river: drift.NAME, params: {...}}"
-            raise expected(what, entry)
+            refuse(what, entry)
         return {key: {} if value is None else value for key, value in entry.items()}
 
     @field_validator("river")
@@ -73,22 +85,22 @@ class Entry(Section):
         detector = river_detector(name)
         accepted = [parameter for parameter in inspect.signature(detector).parameters if parameter != "self"]
         for parameter in params.keys() - set(accepted):
-            raise expected(f"parameters among {', '.join(accepted)}", parameter)
+            refuse(f"parameters among {', '.join(accepted)}", parameter)
         try:
             detector(**params)
         except (TypeError, ValueError) as error:
             problem = f"expected parameters that river's {name} accepts, got: {error}"
         else:
             return params
-        raise PydanticCustomError("river", "{problem}", {"problem": problem})
+        return complain(problem)
 
     @model_validator(mode="after")
     def _names_one(self) -> Entry:
         names = [name for name in ("adwin", "page_hinkley", "river") if getattr(self, name) is not None]
         if len(names) != 1:
-            raise expected("one of adwin, page_hinkley and river", names)
+            refuse("one of adwin, page_hinkley and river", names)
         if self.params and self.river is None:
-            raise expected("params beside river only", sorted(self.params))
+            refuse("params beside river only", sorted(self.params))
         return self
 
     @classmethod
@@ -104,14 +116,16 @@ class Entry(Section):
         return Detector("page_hinkley", params=self.page_hinkley.model_dump(exclude_none=True))
 
 
-DetectorItem = Annotated[
-    Detector,
-    GetPydanticSchema(lambda _, handler: handler(Annotated[Entry, AfterValidator(Entry.detector)])),
-]
+if TYPE_CHECKING:
+    DetectorItem = Detector
+else:
+    DetectorItem = Annotated[
+        Entry, AfterValidator(Entry.detector), PlainSerializer(Detector.entry, when_used="always")
+    ]
 
 
 def river_detector(name: str) -> type[Any]:
-    """The class of a detector by its name within river. Imports river, a second, so only when one is named."""
+    """The class of a detector by its name within river. Imports river, which takes a second."""
     base = importlib.import_module("river.base").DriftDetector
     drift = importlib.import_module("river.drift")
     known = {
@@ -122,5 +136,5 @@ def river_detector(name: str) -> type[Any]:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise expected(f"one of river's {', '.join(sorted(known))}{hint}", name)
+        refuse(f"one of river's {', '.join(sorted(known))}{hint}", name)
     return known[name]

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003  pydantic reads the annotations
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, WithJsonSchema
-from pydantic import field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from stream_monitor.config.detectors import Detector, DetectorItem
-from stream_monitor.config.section import Section, expected
-from stream_monitor.config.values import DAY_MS, DURATION, Range, SliceLength, duration_ms
+from stream_monitor.config.section import Section, refuse
+from stream_monitor.config.values import (
+    DAY_MS,
+    DURATION,
+    Range,
+    SliceLength,
+    duration_ms,
+    duration_text,
+    lasting,
+)
 
-UNDECLARED_MAX = 4_096
+SIGNALS_MAX = 4_096
 
 
 @dataclass(frozen=True)
@@ -23,36 +39,51 @@ class Learn:
     ms: int | None = None
     events: int | None = None
 
+    def text(self) -> str | int:
+        """As the configuration writes it."""
+        return duration_text(self.ms) if self.ms is not None else self.events or 0
+
 
 def _learn(value: object) -> Learn:
     if isinstance(value, str):
         return Learn(ms=duration_ms(value, least_ms=1))
     if type(value) is not int or value < 1:
-        raise expected('a duration such as "1d" or a number of events', value)
+        refuse('a duration such as "1d" or a number of events', value)
     return Learn(events=value)
 
 
 def _file(value: object, info: ValidationInfo) -> Path | None:
     if not isinstance(value, str) or not value:
-        raise expected("the path of a file", value)
+        refuse("the path of a file", value)
     base: Path = (info.context or {}).get("base", Path())
     return base / value
 
 
 _LEARN_SCHEMA = {"anyOf": [{"type": "string", "pattern": DURATION}, {"type": "integer", "minimum": 1}]}
-LearnItem = Annotated[Learn, PlainValidator(_learn), WithJsonSchema(_LEARN_SCHEMA)]
+LearnItem = Annotated[
+    Learn,
+    PlainValidator(_learn),
+    PlainSerializer(Learn.text, when_used="always"),
+    WithJsonSchema(_LEARN_SCHEMA),
+]
 File = Annotated[Path, BeforeValidator(_file), WithJsonSchema({"type": "string", "minLength": 1})]
 
 
 class Signal(Section):
-    """What is expected of one feature or output. ``type`` follows from ``range``, ``center`` or ``values``."""
+    """What is expected of a feature or output. ``type`` follows from ``range``, ``center`` or ``values``."""
 
-    type: Literal["number", "category"] | None = Field(None, description="Without it, told from the data.")
-    range: Range | None = Field(None, description="[min, max]; numbers outside are counted.")
-    values: list[str] | None = Field(None, min_length=1, description="The categories that are known.")
-    strict: bool | None = Field(None, description="Numeric strings are no numbers. Default: the model's.")
-    center: float | None = Field(None, allow_inf_nan=False, description="Subtracted before statistics.")
-    watch: bool = Field(True, description="Whether detectors watch it.")
+    type: Literal["number", "category"] | None = Field(
+        default=None, description="Without it, told from the data."
+    )
+    range: Range | None = Field(default=None, description="[min, max]; numbers outside are counted.")
+    values: list[str] | None = Field(default=None, min_length=1, description="The categories that are known.")
+    strict: bool | None = Field(
+        default=None, description="Numeric strings are no numbers. Default: the model's."
+    )
+    center: float | None = Field(
+        default=None, allow_inf_nan=False, description="Subtracted before statistics."
+    )
+    watch: bool = Field(default=True, description="Whether detectors watch it.")
 
     @model_validator(mode="before")
     @classmethod
@@ -67,16 +98,16 @@ class Signal(Section):
     @classmethod
     def _of_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         if value is not None and info.data.get("type") == "category":
-            raise expected("nothing here, since the type is category", value)
+            refuse("nothing here, since the type is category", value)
         return value
 
     @field_validator("values")
     @classmethod
     def _of_a_category(cls, values: list[str] | None, info: ValidationInfo) -> list[str] | None:
         if values is not None and info.data.get("type") == "number":
-            raise expected("nothing here, since the type is number", values)
+            refuse("nothing here, since the type is number", values)
         if values is not None and len(set(values)) < len(values):
-            raise expected("distinct values", values)
+            refuse("distinct values", values)
         return values
 
     def adds_to(self, general: Self) -> bool:
@@ -87,29 +118,35 @@ class Signal(Section):
 class MinEffect(Section):
     """The smallest effects worth a finding, however significant."""
 
-    location: float = Field(0.1, ge=0, description="Shift of the mean, in standard deviations.")
-    shape: float = Field(0.1, ge=0, description="Shift of a shape score, in standard deviations.")
-    share: float = Field(0.05, ge=0, le=1, description="Change of a category's share.")
-    rate: float = Field(0.02, ge=0, le=1, description="Change of a rate (missing, wrong type, out of range).")
-
-
-def _default_detectors() -> list[Detector]:
-    return [Detector("adwin"), Detector("page_hinkley")]
+    location: float = Field(default=0.1, ge=0, description="Shift of the mean, in standard deviations.")
+    shape: float = Field(default=0.1, ge=0, description="Shift of a shape score, in standard deviations.")
+    share: float = Field(default=0.05, ge=0, le=1, description="Change of a category's share.")
+    rate: float = Field(
+        default=0.02, ge=0, le=1, description="Change of a rate (missing, wrong type, out of range)."
+    )
 
 
 class ModelConfig(Section):
     """The settings of one model, or of all models that a glob names."""
 
-    slice_ms: SliceLength = Field(1_000, alias="slice", description="Length of a slice of event time.")
-    learn: LearnItem = Field(Learn(ms=DAY_MS), description="What to learn a reference from without a file.")
-    reference: File | None = Field(None, description="A file that `stream-monitor profile` wrote.")
+    slice_ms: SliceLength = lasting("1s", "slice", "Length of a slice of event time; divides a day.")
+    learn: LearnItem = Field(
+        default=Learn(ms=DAY_MS),
+        description="What a reference is learned from without a file: a time or a number of events.",
+        json_schema_extra={"default": "1d"},
+    )
+    reference: File | None = Field(default=None, description="A file that `stream-monitor profile` wrote.")
     labels: dict[str, str] = Field(default_factory=dict, description="Reach the alerts: team, runbook.")
-    strict: bool = Field(False, description="Numeric strings do not count as numbers.")
+    strict: bool = Field(default=False, description="Numeric strings do not count as numbers.")
     max_signals: int = Field(
-        256, ge=1, le=UNDECLARED_MAX, description="Bound on undeclared features, and on outputs."
+        default=256, ge=1, le=SIGNALS_MAX, description="Bound on undeclared features, and on outputs."
     )
     features: dict[str, Signal] = Field(default_factory=dict)
     outputs: dict[str, Signal] = Field(default_factory=dict)
-    detectors: list[DetectorItem] = Field(default_factory=_default_detectors, description="[] for none.")
-    min_effect: MinEffect = Field(default_factory=MinEffect)
-    severity: Literal["page", "ticket"] = Field("page", description="Of this model's alerts.")
+    detectors: list[DetectorItem] = Field(
+        default=[Detector("adwin"), Detector("page_hinkley")],
+        description="[] for none.",
+        json_schema_extra={"default": ["adwin", "page_hinkley"]},
+    )
+    min_effect: MinEffect = MinEffect()
+    severity: Literal["page", "ticket"] = Field(default="page", description="Of this model's alerts.")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, PlainValidator, ValidationInfo, WithJsonSchema
-from pydantic_core import PydanticCustomError
 
+from stream_monitor.config.section import complain
 from stream_monitor.errors import ConfigError
 
 
@@ -74,14 +74,14 @@ def _property(value: Any, info: ValidationInfo) -> str | int | float | FromEnv |
             secret = FromFile(base / path)
         case _:
             problem = "expected a string, a number, a boolean, {env: NAME} or {file: PATH}"
-            raise PydanticCustomError("secret", "{problem}", {"problem": problem})
+            return complain(problem)
     try:
         secret.read()
     except ConfigError as error:
         problem = str(error)
     else:
         return secret
-    raise PydanticCustomError("secret", "{problem}", {"problem": problem})
+    return complain(problem)
 
 
 def _one_of(name: str) -> dict[str, Any]:

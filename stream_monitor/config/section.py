@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Self
+from typing import Any, LiteralString, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
 GOT_CHARS_MAX = 60
+EXPECTED: LiteralString = "expected"
 
 
 class Section(BaseModel):
@@ -22,9 +23,14 @@ class Section(BaseModel):
         return True
 
 
-def expected(what: str, got: object) -> PydanticCustomError:
-    """The error to raise in a validator: ``expected WHAT, got GOT``."""
-    return PydanticCustomError("expected", "expected {what}, got {got}", {"what": what, "got": shown(got)})
+def refuse(what: str, got: object) -> NoReturn:
+    """Refuse a value in a validator: ``expected WHAT, got GOT``."""
+    raise PydanticCustomError(EXPECTED, "expected {what}, got {got}", {"what": what, "got": shown(got)})
+
+
+def complain(problem: str) -> NoReturn:
+    """Refuse a value in a validator, with words that do not quote it."""
+    raise PydanticCustomError(EXPECTED, "{problem}", {"problem": problem})
 
 
 def shown(value: object) -> str:

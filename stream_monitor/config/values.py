@@ -6,9 +6,9 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from stream_monitor.config.section import expected
+from stream_monitor.config.section import refuse
 
 UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 DAY_MS = UNITS_MS["d"]
@@ -28,10 +28,14 @@ def duration_ms(value: object, least_ms: int = 0, most_ms: int = DURATION_MAX_MS
     between = f"a duration between {duration_text(least_ms)} and {duration_text(most_ms)}"
     match = re.match(DURATION, value, re.ASCII) if isinstance(value, str) else None
     if match is None:
-        raise expected(f'{between}, as "10s", "500ms" or "2h30m"', value)
-    ms = sum(int(part[: -len(unit)]) * UNITS_MS[unit] for part, unit in zip(match.groups(), UNITS_MS, strict=True) if part)
+        refuse(f'{between}, as "10s", "500ms" or "2h30m"', value)
+    ms = sum(
+        int(part[: -len(unit)]) * UNITS_MS[unit]
+        for part, unit in zip(match.groups(), UNITS_MS, strict=True)
+        if part
+    )
     if not least_ms <= ms <= most_ms:
-        raise expected(between, value)
+        refuse(between, value)
     return ms
 
 
@@ -53,22 +57,28 @@ def _limited_ms(least_ms: int, most_ms: int) -> BeforeValidator:
     return BeforeValidator(lambda value: duration_ms(value, least_ms, most_ms))
 
 
-_DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": DURATION, "examples": ["10s", "500ms", "2h30m"]})
-Duration = Annotated[int, _limited_ms(0, DURATION_MAX_MS), _DURATION_SCHEMA]
-PositiveDuration = Annotated[int, _limited_ms(1, DURATION_MAX_MS), _DURATION_SCHEMA]
-Interval = Annotated[int, _limited_ms(10, UNITS_MS["h"]), _DURATION_SCHEMA]
-"""How often something is done: not so often that it is all that is done, not so rarely that it is forgotten."""
+_SCHEMA = WithJsonSchema({"type": "string", "pattern": DURATION, "examples": ["10s", "500ms", "2h30m"]})
+Duration = Annotated[int, _limited_ms(0, DURATION_MAX_MS), _SCHEMA]
+PositiveDuration = Annotated[int, _limited_ms(1, DURATION_MAX_MS), _SCHEMA]
+Interval = Annotated[int, _limited_ms(10, UNITS_MS["h"]), _SCHEMA]
+"""How often something is done: neither all the time nor never."""
+
+
+def lasting(default: str, alias: str, description: str) -> Any:
+    """A field in ms: without the unit in the file, where its values have one."""
+    extra: dict[str, Any] = {"default": default}
+    return Field(default=duration_ms(default), alias=alias, description=description, json_schema_extra=extra)
 
 
 def slice_length_ms(value: object) -> int:
     """A duration of 100 ms to a day that divides a day, so that slices of all days begin alike."""
     ms = duration_ms(value, 100, DAY_MS)
     if DAY_MS % ms:
-        raise expected("a duration that divides a day", value)
+        refuse("a duration that divides a day", value)
     return ms
 
 
-SliceLength = Annotated[int, BeforeValidator(slice_length_ms), _DURATION_SCHEMA]
+SliceLength = Annotated[int, BeforeValidator(slice_length_ms), _SCHEMA]
 
 
 def number_range(value: object) -> tuple[float, float]:
@@ -76,7 +86,7 @@ def number_range(value: object) -> tuple[float, float]:
     numbers = isinstance(value, list | tuple) and all(type(x) in {int, float} for x in value)
     pair = tuple(map(float, value)) if numbers else ()  # type: ignore[call-overload]
     if len(pair) != 2 or not pair[0] < pair[1]:
-        raise expected("[min, max] with min < max", value)
+        refuse("[min, max] with min < max", value)
     return pair[0], pair[1]
 
 
@@ -87,7 +97,7 @@ Range = Annotated[tuple[float, float], BeforeValidator(number_range), WithJsonSc
 def scalar(value: object) -> object:
     """A string, a number or a boolean."""
     if not isinstance(value, str | int | float) or (isinstance(value, float) and math.isnan(value)):
-        raise expected("a string, a number or a boolean", value)
+        refuse("a string, a number or a boolean", value)
     return value
 
 
@@ -97,7 +107,7 @@ Scalar = Annotated[str | int | float | bool, BeforeValidator(scalar)]
 def _pattern(pattern: str, what: str) -> tuple[BeforeValidator, WithJsonSchema]:
     def check(value: Any) -> str:
         if not isinstance(value, str) or not re.match(pattern, value):
-            raise expected(what, value)
+            refuse(what, value)
         return value
 
     return BeforeValidator(check), WithJsonSchema({"type": "string", "pattern": pattern})
@@ -122,5 +132,8 @@ RoleMapping = Annotated[
 ]
 TimeMapping = Annotated[
     str,
-    *_pattern(rf"^({JSON_PATH}|key|header:.+|kafka)$", 'a JSON path such as "$.a.b", "key", "header:NAME" or "kafka"'),
+    *_pattern(
+        rf"^({JSON_PATH}|key|header:.+|kafka)$",
+        'a JSON path such as "$.a.b", "key", "header:NAME" or "kafka"',
+    ),
 ]
