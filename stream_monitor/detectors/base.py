@@ -1,0 +1,116 @@
+"""What every detector of change promises, and how it says what it found.
+
+A detector watches S signals at once, slice after slice. A slice is, per signal, n events with their
+mean and M2, the sum of their squared deviations from that mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_monitor.errors import FormatError
+
+Float64s = NDArray[np.float64]
+Int64s = NDArray[np.int64]
+Snapshot = dict[str, Any]
+"""Strings, plain numbers and numpy arrays only: it crosses a topic that others may write to."""
+
+T = TypeVar("T", np.float64, np.int64)
+
+SNAPSHOT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Changes:
+    """The k signals that changed in one update; arrays (k,), in ascending order of ``signal``.
+
+    Times are in slices ago, empty and skipped slices included: ``since`` is where the changed window
+    begins, 0 if the current slice is its first. ``earliest >= since >= latest`` is an interval of
+    about 95 % for it. ``before`` and ``after`` are the two sides of that cut, in events.
+    ``statistic`` has exceeded ``threshold``, both in the detector's own terms (NaN: it has none).
+    """
+
+    signal: Int64s
+    since: Int64s
+    earliest: Int64s
+    latest: Int64s
+    before_n: Float64s
+    before_mean: Float64s
+    after_n: Float64s
+    after_mean: Float64s
+    statistic: Float64s
+    threshold: Float64s
+
+    def __len__(self) -> int:
+        return len(self.signal)
+
+
+class Detector(Protocol):
+    """Sequential detection on S signals at once. Signals do not influence each other.
+
+    The outcome is a function of the slices in their order: no clock, no randomness.
+    """
+
+    def __init__(self, signals: int, **params: Any) -> None:
+        """Parameters are those of the method; ValueError where they make no sense."""
+
+    @property
+    def signals(self) -> int:
+        """S, the number of signals."""
+
+    def update(self, n: Float64s, mean: Float64s, m2: Float64s) -> Changes | None:
+        """Take the next slice; arrays (S,) float64. None where nothing changed.
+
+        Where ``n`` is 0 nothing was seen: the signal keeps its state, ``mean`` and ``m2`` may be
+        anything. Raises ValueError for other shapes, negative counts and values that are not finite.
+        """
+
+    def skip(self, slices: int) -> None:
+        """Pass a run of slices in which no signal saw an event. O(1), however long."""
+
+    def snapshot(self) -> Snapshot:
+        """Everything that the detector is; holds copies."""
+
+    @classmethod
+    def restore(cls, snapshot: Snapshot) -> Self:
+        """Equal to the detector that made the snapshot, and goes on exactly as it would.
+
+        Raises FormatError if it is not a snapshot of this detector.
+        """
+
+
+def checked_slice(signals: int, n: Float64s, mean: Float64s, m2: Float64s) -> Int64s:
+    """The indexes of the signals that saw events, after checking what the caller promised."""
+    if not n.shape == mean.shape == m2.shape == (signals,):
+        message = f"slice: expected three arrays ({signals},), got {n.shape}, {mean.shape}, {m2.shape}"
+        raise ValueError(message)
+    seen = np.flatnonzero(n)
+    if not (np.isfinite(n) & (n >= 0)).all():
+        message = "slice: expected finite counts >= 0"
+        raise ValueError(message)
+    if not (np.isfinite(mean[seen]) & np.isfinite(m2[seen]) & (m2[seen] >= 0)).all():
+        message = "slice: expected finite mean and m2 >= 0 wherever n > 0"
+        raise ValueError(message)
+    return seen
+
+
+def checked_snapshot(snapshot: Snapshot, detector: str) -> None:
+    """Raise FormatError unless it is one of ``detector``, of this version."""
+    found = (snapshot.get("detector"), snapshot.get("version"))
+    if found != (detector, SNAPSHOT_VERSION):
+        message = f"detector snapshot: expected {(detector, SNAPSHOT_VERSION)}, got {found}"
+        raise FormatError(message)
+
+
+def restored(snapshot: Snapshot, name: str, dtype: type[T], shape: tuple[int, ...]) -> NDArray[T]:
+    """A copy of one array of a snapshot. Raises FormatError where it is not of that type and shape."""
+    values = snapshot.get(name)
+    if not isinstance(values, np.ndarray) or values.dtype != dtype or values.shape != shape:
+        got = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+        message = f"detector snapshot: {name}: expected {dtype.__name__} {shape}, got {got}"
+        raise FormatError(message)
+    return values.copy()
