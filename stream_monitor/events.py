@@ -178,3 +178,52 @@ class Flush:
     progress: list[Progress]
     announced_deltas: int
     announced_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Where a signal stood: ``score`` is the mean of the score that moved, over ``n`` events.
+
+    ``mean`` and ``sd`` are those of the values themselves, in their own unit (None: no numbers).
+    """
+
+    n: int
+    score: float
+    mean: float | None = None
+    sd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contributor:
+    """Another score of the same signal and check that moved with the one named."""
+
+    score: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A check's verdict: a score of a signal left its reference, significantly and by more than ``dead``.
+
+    Times are epoch ms: ``since`` the start of the first slice after the change, between ``earliest`` and
+    ``latest`` (about 95 %); ``found`` the end of the slice that showed it. ``statistic`` crossed
+    ``threshold`` in terms of ``detector``.
+    """
+
+    check: str
+    signal: str
+    score: str
+    unit: str
+    since: int
+    earliest: int
+    latest: int
+    found: int
+    before: Level
+    after: Level
+    effect: float
+    dead: float
+    detector: str
+    statistic: float
+    threshold: float
+    contributors: tuple[Contributor, ...] = ()

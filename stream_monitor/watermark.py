@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,14 @@ class Clock:
     @property
     def time(self) -> int:
         return max(self.event, self.claim)
+
+    @property
+    def known_event(self) -> int | None:
+        return None if self.event == NEVER else self.event
+
+    @property
+    def known_claim(self) -> int | None:
+        return None if self.claim == NEVER else self.claim
 
 
 @dataclass(slots=True)
@@ -148,6 +157,24 @@ class Ledger:
             elif not state.empty:
                 return None
         return min(times, default=None)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain state: lists, numbers, text."""
+        return {
+            "partitions": dict(sorted(self.partitions.items())),
+            "sources": [
+                [source.topic, source.partition, one.topic_id, one.next, one.clock, one.claim, one.empty]
+                for source, one in sorted(self.sources.items())
+            ],
+        }
+
+    @classmethod
+    def restore(cls, lateness_ms: Mapping[str, int], state: Mapping[str, Any]) -> Ledger:
+        ledger = cls(lateness_ms)
+        ledger.partitions = dict(state["partitions"])
+        for topic, partition, *known in state["sources"]:
+            ledger.sources[Source(topic, partition)] = SourceState(*known)
+        return ledger
 
 
 def _later(one: int | None, other: int | None) -> int | None:

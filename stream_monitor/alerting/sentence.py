@@ -1,0 +1,86 @@
+"""The one sentence of an alert, in plain words: what, where, since when, how much."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from stream_monitor.events import Finding, Level, Stream
+
+_RATES = {
+    "missing": "is missing in {after} of events (was {before})",
+    "wrong_type": "has the wrong type in {after} of its values (was {before})",
+    "out_of_range": "is out of range in {after} of its values (was {before})",
+    "not_finite": "is NaN or infinite in {after} of its values (was {before})",
+    "unseen": "holds values never seen in the reference in {after} of events (was {before})",
+}
+_SHAPES = {
+    "spread": "changed its spread",
+    "skew": "changed its shape (skew)",
+    "tails": "changed its shape (tails)",
+    "above_maximum": "exceeds the reference's maximum in {after} of its values (was {before})",
+    "below_minimum": "is below the reference's minimum in {after} of its values (was {before})",
+}
+
+
+def sentence(stream: Stream, subject: str, finding: Finding) -> str:
+    """For example: churn: feature age rose: mean 41.2 -> 47.9 (+0.55 sd) since 2026-01-05 10:00:05 UTC
+    (between 10:00:03 and 10:00:06)."""
+    if finding.check == "ledger":
+        return _ledger(finding)
+    where = stream.model
+    if stream.version:
+        where += f" version {stream.version}"
+    if stream.role == "shadow":
+        where += " (shadow)"
+    return f"{where}: {subject.removesuffix('s')} {finding.signal} {_what(finding)} {_since(finding)}"
+
+
+def _ledger(finding: Finding) -> str:
+    before, after = int(finding.before.score), int(finding.after.score)
+    if finding.unit == "offset":
+        said = f"offset {before} was next, {after} came"
+    else:
+        said = f"{before} summaries were announced, {after} came"
+    return f"input {finding.signal}: {finding.score} in what observe reported: {said}; slices marked suspect"
+
+
+def _what(finding: Finding) -> str:
+    before, after = finding.before, finding.after
+    if finding.check in _RATES:
+        return _filled(_RATES[finding.check], before, after)
+    if finding.unit == "share":
+        template = _SHAPES.get(finding.score, f"changed: {finding.score} {{before}} -> {{after}}")
+        return _filled(template, before, after)
+    if finding.score == "location":
+        return f"{'rose' if finding.effect > 0 else 'fell'}{_means(before, after)}"
+    return f"{_SHAPES[finding.score]}{_means(before, after)}"
+
+
+def _filled(template: str, before: Level, after: Level) -> str:
+    return template.format(before=_percent(before.score), after=_percent(after.score))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _means(before: Level, after: Level) -> str:
+    if before.mean is None or before.sd is None or after.mean is None or after.sd is None:
+        return ""
+    said = f": mean {before.mean:.4g} -> {after.mean:.4g}"
+    if before.sd > 0:
+        said += f" ({(after.mean - before.mean) / before.sd:+.2f} sd)"
+    return f"{said}, sd {before.sd:.3g} -> {after.sd:.3g}"
+
+
+def _since(finding: Finding) -> str:
+    at, earliest, latest = (_utc(time) for time in (finding.since, finding.earliest, finding.latest))
+    said = f"since {at:%Y-%m-%d %H:%M:%S} UTC"
+    if earliest == latest:
+        return said
+    form = "%H:%M:%S" if earliest.date() == latest.date() == at.date() else "%Y-%m-%d %H:%M:%S"
+    return f"{said} (between {earliest.strftime(form)} and {latest.strftime(form)})"
+
+
+def _utc(time_ms: int) -> datetime:
+    return datetime.fromtimestamp(time_ms / 1000, UTC)

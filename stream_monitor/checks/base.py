@@ -1,0 +1,98 @@
+"""What a check is: it turns a closed slice into scores, which detectors watch.
+
+A check says which scores it has for the signals of a reference, and measures them on any summary. A
+slice gives each score a weighted observation: n events, their mean and their sum of squared deviations.
+Scores are bounded or nearly so, which makes detectors robust, and need no scale per signal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from stream_monitor.events import Float64s
+from stream_monitor.reference import Reference
+from stream_monitor.summary.summary import Count, Summary
+
+__all__ = ["Check", "Measure", "Score", "Unit", "Observations", "concatenate", "rates"]
+
+
+class Unit(StrEnum):
+    """How a person reads a score."""
+
+    RANK = "rank"
+    """Mean of a polynomial of u = 2 (rank in the reference) - 1."""
+    SD = "sd"
+    """Standard deviations of the reference, on the fine codes."""
+    SHARE = "share"
+    """Share of events, 0 to 1."""
+
+
+class Score(NamedTuple):
+    """What a detector watches: ``name`` of ``signal``, in the name of ``check``.
+
+    ``dead`` is the minimum effect: a change of the mean by less than this against the reference is no
+    finding, however significant.
+    """
+
+    check: str
+    signal: str
+    name: str
+    unit: Unit
+    dead: float
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """Per score: n events, their mean, their sum of squared deviations. Arrays (scores,) float64."""
+
+    n: Float64s
+    mean: Float64s
+    m2: Float64s
+
+
+class Measure(Protocol):
+    """The scores of one check over the signals of one reference."""
+
+    scores: list[Score]
+
+    def measure(self, summary: Summary) -> Observations:
+        """One slice. A signal that the slice does not have gives n = 0, or what its absence means."""
+
+
+class Check(Protocol):
+    """A configured watch. ``min_effect`` is the model's `min_effect` setting."""
+
+    name: str
+
+    def __call__(self, reference: Reference, min_effect: Any) -> Measure: ...
+
+
+def rates(hits: Float64s, n: Float64s) -> Observations:
+    """Observations of 0-or-1 events: ``hits`` of ``n``, per score."""
+    mean = np.divide(hits, n, out=np.zeros_like(n), where=n > 0)
+    return Observations(n, mean, n * mean * (1.0 - mean))
+
+
+def concatenate(parts: list[Observations]) -> Observations:
+    if not parts:
+        empty = np.zeros(0)
+        return Observations(empty, empty, empty)
+    return Observations(
+        np.concatenate([part.n for part in parts]),
+        np.concatenate([part.mean for part in parts]),
+        np.concatenate([part.m2 for part in parts]),
+    )
+
+
+def counts_of(summary: Summary, signals: list[str]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """The counts (signals, len(Count)) in the order asked for; zeros where the summary lacks a signal."""
+    rows = {name: row for row, name in enumerate(summary.signals)}
+    counts = np.zeros((len(signals), len(Count)), np.int64)
+    for position, name in enumerate(signals):
+        if (row := rows.get(name)) is not None:
+            counts[position] = summary.counts[row]
+    return counts

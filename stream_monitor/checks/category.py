@@ -1,0 +1,71 @@
+"""Drift of categories: the share of each of the reference's largest, of the others, and of the unseen.
+
+Each share is a score of its own. (A mean surprise would be blind to a change among equally likely ones.)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stream_monitor.checks.base import Observations, Score, Unit, rates
+from stream_monitor.reference import Kind, Reference
+
+if TYPE_CHECKING:
+    from stream_monitor.config import MinEffect
+    from stream_monitor.summary.summary import Summary
+
+LARGEST = 10
+OTHER = "(other)"
+UNSEEN = "(unseen)"
+
+
+class CategoryMeasure:
+    """Scores of all categorical signals. Cost: one look-up per distinct value of the slice."""
+
+    def __init__(self, reference: Reference, min_effect: MinEffect) -> None:
+        self._places: dict[str, tuple[dict[str, int], int, int]] = {}
+        self.scores: list[Score] = []
+        for signal in sorted(reference.kinds):
+            if reference.kinds[signal] is Kind.CATEGORY:
+                self._add(signal, reference.summary, min_effect)
+        self._of_score = [score.signal for score in self.scores]
+
+    def _add(self, signal: str, reference: Summary, min_effect: MinEffect) -> None:
+        values = reference.values.get(signal, {})
+        names = sorted(values, key=lambda text: (-values[text], text))
+        first, largest = len(self.scores), names[:LARGEST]
+        self.scores += [Score("drift", signal, f"share of {name!r}", Unit.SHARE, min_effect.share) for name in largest]
+        other = len(self.scores)
+        self.scores.append(Score("drift", signal, f"share of {OTHER}", Unit.SHARE, min_effect.share))
+        unseen = other
+        if sum(values.values()) == reference.texts_total(signal):
+            unseen = len(self.scores)
+            self.scores.append(Score("unseen", signal, f"share of {UNSEEN}", Unit.SHARE, min_effect.rate))
+        places = {name: first + position for position, name in enumerate(largest)}
+        places.update(dict.fromkeys(names[LARGEST:], other))
+        self._places[signal] = (places, first, unseen)
+
+    def measure(self, summary: Summary) -> Observations:
+        hits, n = np.zeros(len(self.scores)), np.zeros(len(self.scores))
+        present = set(summary.signals)
+        totals = {name: summary.texts_total(name) if name in present else 0 for name in self._places}
+        for signal, (places, _, unseen) in self._places.items():
+            known = 0
+            for text, count in summary.values.get(signal, {}).items():
+                if (place := places.get(text)) is not None:
+                    hits[place] += count
+                    known += count
+            hits[unseen] += totals[signal] - known
+        n[:] = [totals[signal] for signal in self._of_score]
+        return rates(hits, n)
+
+
+class Category:
+    """Data drift of categorical features, prediction drift of classes, and categories never seen."""
+
+    name = "drift"
+
+    def __call__(self, reference: Reference, min_effect: MinEffect) -> CategoryMeasure:
+        return CategoryMeasure(reference, min_effect)

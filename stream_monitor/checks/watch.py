@@ -1,0 +1,221 @@
+"""A watch: the scores of one reference, the detectors on them, and what they found so far.
+
+A detector says that a score *changed*. Whether that is a finding is asked of every slice from then on:
+is the level since the change further from the reference than the minimum effect, by more than its own
+noise? So a slow drift that a detector follows in small steps is found when it has gone far enough, and a
+change that is too small to matter never resets anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from stream_monitor import detectors
+from stream_monitor.checks import ALL
+from stream_monitor.checks.base import Observations, Score, concatenate
+from stream_monitor.checks.history import History
+from stream_monitor.checks.numeric import NumericMeasure
+from stream_monitor.detectors.base import Changes, Detector
+from stream_monitor.events import Contributor, Finding, Float64s, Int64s, Level
+from stream_monitor.reference import Reference
+from stream_monitor.summary.summary import Summary
+
+NOISE_SDS = 3.0
+"""The level since a change must be beyond the minimum effect by this many of its standard errors."""
+REARM = 0.5
+"""A finding is over when every score of it is back within this share of its minimum effect."""
+
+_PENDING = (
+    ("changed", np.bool_),
+    ("since", np.int64),
+    ("earliest", np.int64),
+    ("latest", np.int64),
+    ("n", np.float64),
+    ("total", np.float64),
+    ("statistic", np.float64),
+    ("threshold", np.float64),
+    ("detector", np.int64),
+)
+
+
+class Watch:
+    """Watches the signals of one reference. Cost: that of its checks and detectors, once a slice.
+
+    ``declared`` are the configured fields of the subject; ``detectors`` and ``min_effect`` the model's.
+    """
+
+    def __init__(self, reference: Reference, model: Any, declared: Mapping[str, Any]) -> None:
+        self.reference = reference
+        self._slice_ms = model.slice_ms
+        self._measures = [check(reference, model.min_effect) for check in ALL]
+        self.scores: list[Score] = [score for measure in self._measures for score in measure.scores]
+        baseline = self._measure(reference.summary)
+        self._reference_mean = baseline.mean
+        variance = np.divide(baseline.m2, baseline.n, out=np.zeros_like(baseline.n), where=baseline.n > 0)
+        self._sd = np.sqrt(np.maximum(variance, _least_variance(baseline.n)))
+        self._dead = np.array([score.dead for score in self.scores])
+        self._names = [_label(one) for one in model.detectors]
+        self._scales = [self._scale(one.name) for one in model.detectors]
+        self._detectors = [_make(one, len(self.scores)) for one in model.detectors]
+        centers = {name: field.center for name, field in declared.items() if field.center is not None}
+        self._history = History(reference, centers)
+        groups = sorted({(score.signal, score.check) for score in self.scores})
+        self._group_names = groups
+        numbers = {group: number for number, group in enumerate(groups)}
+        self._group: Int64s = np.array([numbers[s.signal, s.check] for s in self.scores], np.int64)
+        self._pending = {name: np.zeros(len(self.scores), dtype) for name, dtype in _PENDING}
+        self._firing = np.zeros(len(groups), np.bool_)
+        self._last: int | None = None
+
+    @property
+    def unwatchable(self) -> list[str]:
+        """Signals that these statistics cannot see: they need `center` in the config."""
+        return [name for one in self._measures if isinstance(one, NumericMeasure) for name in one.unwatchable]
+
+    def close(self, start: int, summary: Summary) -> list[Finding]:
+        """One closed slice, in order of time. Slices without events need not be told."""
+        if self._last is not None:
+            for detector in self._detectors:
+                detector.skip((start - self._last) // self._slice_ms - 1)
+        self._last = start
+        self._history.add(start, summary)
+        seen = self._measure(summary)
+        self._pending["n"] += seen.n
+        self._pending["total"] += seen.n * seen.mean
+        for number in reversed(range(len(self._detectors))):
+            changes = self._detect(number, seen)
+            if changes is not None:
+                self._note(number, changes, start)
+        return self._judge(start)
+
+    def _measure(self, summary: Summary) -> Observations:
+        return concatenate([measure.measure(summary) for measure in self._measures])
+
+    def _scale(self, detector: str) -> tuple[Float64s, Float64s]:
+        """Offset and unit of what a detector sees: the bounded score itself, which ADWIN's guarantee asks
+        for, or standard deviations of the reference, which Page-Hinkley's thresholds are stated in."""
+        if detector == "page_hinkley":
+            return self._reference_mean, self._sd
+        return np.zeros(len(self.scores)), np.ones(len(self.scores))
+
+    def _detect(self, number: int, seen: Observations) -> Changes | None:
+        offset, unit = self._scales[number]
+        return self._detectors[number].update(seen.n, (seen.mean - offset) / unit, seen.m2 / unit**2)
+
+    def _note(self, number: int, changes: Changes, start: int) -> None:
+        at, pending = changes.signal, self._pending
+        offset, unit = self._scales[number]
+        pending["changed"][at] = True
+        pending["since"][at] = start - changes.since * self._slice_ms
+        pending["earliest"][at] = start - changes.earliest * self._slice_ms
+        pending["latest"][at] = start - changes.latest * self._slice_ms
+        pending["n"][at] = changes.after_n
+        pending["total"][at] = changes.after_n * (changes.after_mean * unit[at] + offset[at])
+        pending["statistic"][at] = changes.statistic
+        pending["threshold"][at] = changes.threshold
+        pending["detector"][at] = number
+
+    def _judge(self, start: int) -> list[Finding]:
+        pending = self._pending
+        changed = pending["changed"]
+        if not changed.any():
+            return []
+        n = np.maximum(pending["n"], 1.0)
+        effect = pending["total"] / n - self._reference_mean
+        beyond = changed & (np.abs(effect) - self._dead > NOISE_SDS * self._sd / np.sqrt(n))
+        self._rearm(changed, effect)
+        groups = np.unique(self._group[beyond])
+        new = groups[~self._firing[groups]]
+        self._firing[new] = True
+        return [self._finding(np.flatnonzero(beyond & (self._group == group)), effect, start) for group in new]
+
+    def _rearm(self, changed: np.ndarray, effect: np.ndarray) -> None:
+        if not self._firing.any():
+            return
+        away = changed & (np.abs(effect) > REARM * self._dead)
+        still = np.bincount(self._group, away, len(self._firing)) > 0
+        back = self._firing & ~still
+        self._firing &= still
+        changed[back[self._group]] = False
+
+    def _finding(self, scores: Int64s, effect: np.ndarray, start: int) -> Finding:
+        order = sorted(scores, key=lambda at: (-abs(effect[at]) / max(self._dead[at], 1e-9), at))
+        at, pending = order[0], self._pending
+        score, since = self.scores[at], int(pending["since"][at])
+        before = self._history.before(score.signal) or (None, None)
+        after = self._history.after(score.signal, since) or (None, None)
+        reference_mean = self._reference_mean
+        return Finding(
+            check=score.check,
+            signal=score.signal,
+            score=score.name,
+            unit=str(score.unit),
+            since=since,
+            earliest=int(pending["earliest"][at]),
+            latest=int(pending["latest"][at]),
+            found=start + self._slice_ms,
+            before=Level(self.reference.summary.rows, float(reference_mean[at]), *before),
+            after=Level(int(pending["n"][at]), float(reference_mean[at] + effect[at]), *after),
+            effect=float(effect[at]),
+            dead=score.dead,
+            detector=self._names[int(pending["detector"][at])],
+            statistic=float(pending["statistic"][at]),
+            threshold=float(pending["threshold"][at]),
+            contributors=tuple(
+                Contributor(
+                    self.scores[other].name,
+                    float(reference_mean[other]),
+                    float(reference_mean[other] + effect[other]),
+                )
+                for other in order[1:]
+            ),
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "reference": self.reference.snapshot(),
+            "detectors": [detector.snapshot() for detector in self._detectors],
+            "names": self._names,
+            "history": self._history.snapshot(),
+            "pending": dict(self._pending),
+            "firing": self._firing,
+            "last": self._last,
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any], model: Any, declared: Mapping[str, Any]) -> Watch:
+        """As it was. Detectors that the configuration has since changed begin anew."""
+        watch = cls(Reference.restore(state["reference"]), model, declared)
+        watch._history.restore(state["history"])
+        watch._last = state["last"]
+        saved = dict(zip(state["names"], state["detectors"], strict=True))
+        if watch._names == state["names"]:
+            watch._detectors = [
+                detectors.restore(one.name, saved[_label(one)]) for one in model.detectors
+            ]
+            watch._pending = {name: state["pending"][name] for name, _ in _PENDING}
+            watch._firing = state["firing"]
+        return watch
+
+
+def _least_variance(n: np.ndarray) -> np.ndarray:
+    """The variance of a score that the reference never saw vary: that of one hit in n, at the least."""
+    rate = 1.0 / np.maximum(n, 1.0)
+    least: np.ndarray = rate * (1.0 - rate)
+    return np.maximum(least, 1e-4)
+
+
+def _label(configured: Any) -> str:
+    """The detector's name; of one of river's, the name it has there."""
+    return str(configured.river or configured.name)
+
+
+def _make(configured: Any, scores: int) -> Detector:
+    """ADWIN's delta is the model's, shared equally among its scores."""
+    params = dict(configured.params)
+    if configured.name == "adwin":
+        params["delta"] = params.get("delta", 0.002) / max(scores, 1)
+    return detectors.make(_label(configured), scores, params)

@@ -1,0 +1,143 @@
+"""What a model is compared with: a summary of a time when it was well, per subject.
+
+A *subject* is what is watched together: the features of a model, or the outputs of one stream. A
+reference comes from a file (``stream-monitor profile``) or is learned by decide from closed slices; it
+is a Summary either way, and what kind each signal is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stream_monitor.errors import FormatError, ReferenceFileError
+from stream_monitor.state import pack, unpack
+from stream_monitor.summary.grid import Grid
+from stream_monitor.summary.shape import ReferenceShape
+from stream_monitor.summary.summary import Count, Summary
+
+if TYPE_CHECKING:
+    from stream_monitor.config import Config, Signal
+
+FILE_KIND = "stream-monitor-reference"
+FILE_VERSION = 1
+SUBJECTS = ("features", "outputs")
+
+
+class Kind(StrEnum):
+    """What a signal is compared as."""
+
+    NUMBER = "number"
+    CATEGORY = "category"
+
+
+def kind_of(counts: Mapping[int, int], declared: Signal | None) -> Kind | None:
+    """As declared; else by what most of its values are; None where none was ever seen.
+
+    A numeric string counts for both: a signal whose texts are all numeric strings is a number.
+    """
+    if declared is not None and declared.type is not None:
+        return Kind(declared.type)
+    numbers = counts[Count.NUMBER] + counts[Count.NUMERIC_STRING]
+    texts = counts[Count.STRING] + counts[Count.BOOL]
+    if numbers + texts == 0:
+        return None
+    return Kind.NUMBER if numbers >= texts else Kind.CATEGORY
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The reference of the signals named in ``kinds``, all of them in ``summary``."""
+
+    summary: Summary
+    kinds: dict[str, Kind]
+    grids: dict[str, Grid] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, summary: Summary, declared: Mapping[str, Signal], grids: Mapping[str, Grid] | None = None
+    ) -> Reference:
+        """The reference that a summary of healthy events makes. Signals without any value are left out."""
+        kinds = {}
+        for row, name in enumerate(summary.signals):
+            kind = kind_of(summary.counts[row], declared.get(name))
+            if kind is not None:
+                kinds[name] = kind
+        known = {name: grid for name, grid in (grids or {}).items() if name in kinds}
+        return cls(summary.select(sorted(kinds)), kinds, known)
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "summary": self.summary.to_bytes(),
+            "kinds": {name: str(kind) for name, kind in self.kinds.items()},
+            "grids": {name: [grid.center, grid.unit] for name, grid in self.grids.items()},
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Reference:
+        return cls(
+            Summary.from_bytes(state["summary"]),
+            {name: Kind(kind) for name, kind in state["kinds"].items()},
+            {name: Grid(*grid) for name, grid in state["grids"].items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceFile:
+    """The references of one model's features and outputs, as ``stream-monitor profile`` writes them."""
+
+    subjects: dict[str, Reference]
+
+    @property
+    def shape(self) -> ReferenceShape:
+        """What observe needs of it: grids, the category values to keep, and a hash of both."""
+        grids = {(name, key): grid for name, ref in self.subjects.items() for key, grid in ref.grids.items()}
+        values = {
+            (name, key): frozenset(ref.summary.values.get(key, {}))
+            for name, ref in self.subjects.items()
+            for key, kind in ref.kinds.items()
+            if kind is Kind.CATEGORY
+        }
+        said = repr((sorted(grids.items()), sorted((key, sorted(kept)) for key, kept in values.items())))
+        return ReferenceShape(grids, values, blake2b(said.encode(), digest_size=8).hexdigest())
+
+    def write(self, path: Path) -> None:
+        state = {name: reference.snapshot() for name, reference in self.subjects.items()}
+        path.write_bytes(pack(FILE_KIND, FILE_VERSION, state))
+
+    @classmethod
+    def read(cls, path: Path) -> ReferenceFile:
+        """ReferenceFileError where the file is missing or damaged."""
+        try:
+            state = unpack(FILE_KIND, FILE_VERSION, path.read_bytes())
+            return cls({name: Reference.restore(state[name]) for name in SUBJECTS})
+        except (OSError, FormatError, KeyError, TypeError, ValueError) as error:
+            message = f"{path}: expected a reference written by `stream-monitor profile`, got {error}"
+            raise ReferenceFileError(message) from error
+
+
+class References:
+    """The reference files that a configuration names, each read once. Models without one learn theirs."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._files: dict[Path, tuple[ReferenceFile, ReferenceShape]] = {}
+        for path in _paths(config):
+            file = ReferenceFile.read(path)
+            self._files[path] = (file, file.shape)
+
+    def of(self, model: str) -> ReferenceFile | None:
+        path = self._config.model(model).reference
+        return None if path is None else self._files[path][0]
+
+    def shape(self, model: str) -> ReferenceShape | None:
+        path = self._config.model(model).reference
+        return None if path is None else self._files[path][1]
+
+
+def _paths(config: Config) -> Iterable[Path]:
+    return sorted({model.reference for model in config.models.values() if model.reference is not None})
