@@ -1,0 +1,105 @@
+"""Counts of text values: some by name, all in 1,024 fixed buckets of their hash.
+
+By name are kept the values of the reference (always) and, of the others, the NAMED_MAX with the smallest
+hashes. Both rules ignore order, so counts by name are exact and merge exactly: a value that is among the
+smallest hashes of a union is among the smallest of every part. (Bottom-k sampling, Cohen and Kaplan 2007.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from heapq import nsmallest
+from typing import TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+NAMED_MAX = 1_024
+BUCKETS = 1_024
+TEXT_MAX = 128
+"""Characters of a text that is kept; longer ones end in "#" and their hash."""
+
+_HASH_BYTES = 8
+
+
+def bounded(text: str) -> str:
+    """The text as it is kept: at most TEXT_MAX characters, and what UTF-8 cannot say (lone surrogates) escaped."""
+    if len(text) <= TEXT_MAX and text.isascii():
+        return text
+    raw = text.encode("utf-8", "backslashreplace")
+    kept = raw.decode()
+    if len(kept) <= TEXT_MAX:
+        return kept
+    digest = hashlib.blake2b(raw, digest_size=_HASH_BYTES).hexdigest()
+    return f"{kept[: TEXT_MAX - len(digest) - 1]}#{digest}"
+
+
+@lru_cache(maxsize=1 << 16)
+def text_hash(text: str) -> int:
+    """64 bits of BLAKE2b, the same on every machine, of a bounded text (the cache holds up to 32 MB of them)."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_HASH_BYTES).digest(), "big")
+
+
+def bucket_of(text: str) -> int:
+    """The bucket, in 0..BUCKETS-1, in which a bounded text is counted."""
+    return text_hash(text) % BUCKETS
+
+
+def number_text(number: float) -> str:
+    """The text that a number counts as in a category: 3.0 is "3", as 3 is."""
+    return str(int(number)) if number.is_integer() and abs(number) < 2.0**53 else repr(number)
+
+
+@dataclass(slots=True)
+class Named:
+    """Counts by name of one signal: ``kept`` values of the reference, ``others`` by smallest hash."""
+
+    kept: dict[str, int] = field(default_factory=dict)
+    others: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int], reference: frozenset[str]) -> Named:
+        """Of counts by bounded text."""
+        named = cls()
+        for text, count in counts.items():
+            (named.kept if text in reference else named.others)[text] = count
+        named.trim()
+        return named
+
+    def merge(self, other: Named) -> None:
+        add_counts(self.kept, other.kept.items())
+        add_counts(self.others, other.others.items())
+        self.trim()
+
+    def copy(self) -> Named:
+        return Named(self.kept.copy(), self.others.copy())
+
+    def halves(self) -> tuple[Named, Named]:
+        """Two that merge to this one."""
+        (kept, more_kept), (others, more_others) = halves_of(self.kept), halves_of(self.others)
+        return Named(kept, others), Named(more_kept, more_others)
+
+    def trim(self) -> None:
+        """Leave the NAMED_MAX others with the smallest hashes, equal hashes by text."""
+        if len(self.others) > NAMED_MAX:
+            self.others = {text: self.others[text] for text in nsmallest(NAMED_MAX, self.others, key=_rank)}
+
+
+def add_counts(counts: dict[str, int], more: Iterable[tuple[str, int]]) -> None:
+    """Add pairs of text and count to ``counts``."""
+    for text, count in more:
+        counts[text] = counts.get(text, 0) + count
+
+
+def halves_of(mapping: dict[K, V]) -> tuple[dict[K, V], dict[K, V]]:
+    """Two mappings with half of the entries each; the second is never the longer."""
+    items = list(mapping.items())
+    middle = (len(items) + 1) // 2
+    return dict(items[:middle]), dict(items[middle:])
+
+
+def _rank(text: str) -> tuple[int, str]:
+    return text_hash(text), text

@@ -1,0 +1,124 @@
+"""Sparse exact counts over integer keys, and their sum."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_monitor.events import Int64s
+
+Keys = NDArray[np.int32] | NDArray[np.int64]
+
+_DENSE_RATIO = 8
+"""Counting into a dense array pays while it is at most this many times longer than the keys."""
+
+_PENDING_MAX = 1 << 18
+"""Keys kept before they are summed: enough to make a dense count cheap, and 1 to 4 MB."""
+
+
+def sum_by_key(keys: Keys, counts: Int64s | None, size: int) -> tuple[Int64s, Int64s]:
+    """The distinct keys, ascending, with the sum of their counts (None: each counts one).
+
+    ``keys`` are in 0..size-1. Dense or by sorting, whichever is cheaper; the result is the same.
+    """
+    if size <= _DENSE_RATIO * len(keys):
+        return _sum_dense(keys, counts, size)
+    return _sum_sorted(keys, counts)
+
+
+def _sum_dense(keys: Keys, counts: Int64s | None, size: int) -> tuple[Int64s, Int64s]:
+    if counts is None:
+        totals = np.bincount(keys, minlength=size)
+    else:
+        totals = np.zeros(size, np.int64)
+        np.add.at(totals, keys, counts)
+    found = np.flatnonzero(totals != 0)
+    return found, totals[found]
+
+
+def _sum_sorted(keys: Keys, counts: Int64s | None) -> tuple[Int64s, Int64s]:
+    if len(keys) == 0:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    if counts is None:
+        keys = np.sort(keys)
+    else:
+        order = np.argsort(keys)
+        keys, counts = keys[order], counts[order]
+    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    if counts is None:
+        totals = np.diff(starts, append=len(keys))
+    else:
+        totals = np.add.reduceat(counts, starts)
+    return keys[starts].astype(np.int64), totals
+
+
+class Tally:
+    """Counts of keys in 0..size-1, kept as unsummed chunks until somebody asks or there are many.
+
+    Chunks are shared between tallies and never changed in place. Holds at most _PENDING_MAX unsummed
+    keys, or twice what is already summed, whichever is more.
+    """
+
+    __slots__ = ("_chunks", "_pending", "_raw", "_summed", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._raw: list[Keys] = []
+        self._chunks: list[tuple[Int64s, Int64s]] = []
+        self._pending = 0
+        self._summed = 0
+
+    @classmethod
+    def of(cls, keys: Int64s, counts: Int64s, size: int) -> Tally:
+        """Of keys that are distinct and ascending already."""
+        tally = cls(size)
+        if len(keys):
+            tally._chunks = [(keys, counts)]
+            tally._summed = len(keys)
+        return tally
+
+    def add(self, keys: Keys) -> None:
+        """Count every key once more."""
+        if len(keys):
+            self._raw.append(keys)
+            self._grow(len(keys))
+
+    def merge(self, other: Tally) -> None:
+        """Add the counts of a tally of the same size."""
+        self._raw += other._raw
+        self._chunks += other._chunks
+        self._grow(other._pending + other._summed)
+
+    def copy(self) -> Tally:
+        tally = Tally(self.size)
+        tally._raw, tally._chunks = self._raw.copy(), self._chunks.copy()
+        tally._pending, tally._summed = self._pending, self._summed
+        return tally
+
+    def entries(self) -> tuple[Int64s, Int64s]:
+        """Distinct keys, ascending, and their counts. Do not write into them."""
+        if self._raw or len(self._chunks) > 1:
+            self._sum()
+        return self._chunks[0] if self._chunks else (np.empty(0, np.int64), np.empty(0, np.int64))
+
+    def halves(self) -> tuple[Tally, Tally]:
+        """The lower and the upper half of the entries; the upper one is never the longer."""
+        keys, counts = self.entries()
+        middle = (len(keys) + 1) // 2
+        return Tally.of(keys[:middle], counts[:middle], self.size), Tally.of(keys[middle:], counts[middle:], self.size)
+
+    def _grow(self, keys: int) -> None:
+        self._pending += keys
+        if self._pending > max(_PENDING_MAX, 2 * self._summed):
+            self._sum()
+
+    def _sum(self) -> None:
+        if self._raw:
+            self._chunks.append(sum_by_key(np.concatenate(self._raw), None, self.size))
+            self._raw = []
+        if len(self._chunks) > 1:
+            keys = np.concatenate([keys for keys, _ in self._chunks])
+            counts = np.concatenate([counts for _, counts in self._chunks])
+            self._chunks = [sum_by_key(keys, counts, self.size)]
+        self._pending = 0
+        self._summed = len(self._chunks[0][0]) if self._chunks else 0

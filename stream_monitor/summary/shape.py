@@ -1,0 +1,115 @@
+"""What gives the summaries of a model their form: its configuration, and the grid of its reference.
+
+Integers on two grids would add up to nonsense, so a delta names the hash of its shape, and only summaries
+of one shape are merged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from stream_monitor.summary.categories import bounded
+
+if TYPE_CHECKING:
+    from stream_monitor.config import Field, ModelConfig
+    from stream_monitor.summary.grid import Grid
+
+FORM = 1
+"""The version of codes, bins, hashes and rules: raised when equal events would give another summary."""
+
+Kind = Literal["features", "outputs"]
+SignalKey = tuple[Kind, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceShape:
+    """What a reference file says about form: the grid of numbers, the category values that are always named."""
+
+    grids: Mapping[SignalKey, Grid]
+    values: Mapping[SignalKey, frozenset[str]]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignalShape:
+    """One signal: ``type`` None is summarised both ways; ``declared``: the configuration or the reference names it."""
+
+    type: Literal["number", "category"] | None = None
+    range: tuple[float, float] | None = None
+    values: frozenset[str] | None = None
+    strict: bool = False
+    center: float | None = None
+    watch: bool = True
+    grid: Grid | None = None
+    kept: frozenset[str] = frozenset()
+    declared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The form of all summaries of one model. ``signals`` holds the declared ones."""
+
+    slice_ms: int
+    strict: bool
+    max_signals: int
+    signals: Mapping[SignalKey, SignalShape]
+    hash: str = field(compare=False)
+
+    @classmethod
+    def of(cls, model: ModelConfig, reference: ReferenceShape | None = None) -> Shape:
+        """Of a model's configuration and its reference file, if it has one. Cost: grows with declared signals."""
+        declared: dict[SignalKey, Field | None] = {}
+        if reference is not None:
+            declared.update(dict.fromkeys((*reference.grids, *reference.values)))
+        declared.update({("features", name): one for name, one in model.features.items()})
+        declared.update({("outputs", name): one for name, one in model.outputs.items()})
+        signals = {key: _signal(key, declared[key], model, reference) for key in sorted(declared)}
+        return cls(model.slice_ms, model.strict, model.max_signals, signals, _hash(model, signals, reference))
+
+    def signal(self, kind: Kind, name: str) -> SignalShape:
+        """The shape of a signal, declared or not."""
+        return self.signals.get((kind, name)) or SignalShape(strict=self.strict)
+
+
+def _signal(
+    key: SignalKey, declared: Field | None, model: ModelConfig, reference: ReferenceShape | None
+) -> SignalShape:
+    grid = reference.grids.get(key) if reference else None
+    kept = reference.values.get(key, frozenset()) if reference else frozenset()
+    if declared is None:
+        return SignalShape(strict=model.strict, grid=grid, kept=frozenset(map(bounded, kept)), declared=True)
+    listed = declared.values
+    return SignalShape(
+        type=declared.type,
+        range=declared.range,
+        values=None if listed is None else frozenset(listed),
+        strict=model.strict if declared.strict is None else declared.strict,
+        center=declared.center,
+        watch=declared.watch,
+        grid=grid,
+        kept=frozenset(map(bounded, (*kept, *(listed or ())))),
+        declared=True,
+    )
+
+
+def _hash(
+    model: ModelConfig, signals: Mapping[SignalKey, SignalShape], reference: ReferenceShape | None
+) -> str:
+    content: list[Any] = [
+        FORM,
+        model.slice_ms,
+        model.strict,
+        model.max_signals,
+        reference.hash if reference else "",
+    ]
+    for key, one in signals.items():
+        values = None if one.values is None else sorted(one.values)
+        bounds = None if one.range is None else [float(bound) for bound in one.range]
+        center = None if one.center is None else float(one.center)
+        content.append([*key, one.type, bounds, values, one.strict, center, one.watch])
+    canonical = json.dumps(content, separators=(",", ":"))
+    return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
