@@ -101,12 +101,14 @@ class Group:
 
 @dataclass(slots=True)
 class Reject:
-    """A record, or one row of it, that cannot be attributed. ``record`` is its position in Records."""
+    """A record, or one row of it, that cannot be attributed. ``record`` is its position in Records, and
+    ``source`` indexes their sources."""
 
     record: int
     row: int
     reason: str
     detail: str
+    source: int = 0
 
 
 @dataclass(slots=True)
