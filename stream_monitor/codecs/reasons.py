@@ -37,4 +37,4 @@ class Reason(StrEnum):
     NO_ID = "no_id"
     """Missing, null or empty, where labels are joined."""
     BAD_ID = "bad_id"
-    """As BAD_MODEL, where labels are joined. Where none are, an id that cannot be used is no id."""
+    """Not a string or an integer, or too long, where labels are joined. Elsewhere it is no id."""
