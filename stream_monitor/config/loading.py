@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,40 +49,43 @@ def _parsed(document: Any, base: Path, problems: list[str]) -> Config:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's scalars (``no`` is a string, ``1:30`` and ``010`` too), and no key twice."""
+    """Scalars nearly as in YAML 1.2 (``no``, ``1:30``, ``010`` and dates are strings), and no key twice."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         self.problems: list[str] = []
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
         first_lines: dict[str, int] = {}
         for key, _ in node.value:
-            line = key.start_mark.line + 1
-            first = first_lines.setdefault(str(key.value), line)
-            if first != line:
-                self.problems.append(f"line {line}: duplicate key {key.value}, first on line {first}")
-        return super().construct_mapping(node, deep)
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in first_lines:
+                self.problems.append(f"line {line}: duplicate key {name}, first on line {first_lines[name]}")
+            first_lines.setdefault(name, line)
+        return node
 
 
+_FLOAT = (
+    r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+)
+_SCALARS = {
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    "int": (r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
+    "float": (_FLOAT, list("-+.0123456789")),
+    "merge": (r"<<", ["<"]),
+}
 _Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
-    (
-        "float",
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        list("-+.0123456789"),
-    ),
-    ("merge", "<<", ["<"]),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
+for _tag, (_pattern, _first_letters) in _SCALARS.items():
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first_letters
+    )
 
 
 def _read_yaml(text: str) -> tuple[Any, list[str]]:
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         return loader.get_single_data(), loader.problems
     except yaml.MarkedYAMLError as error:
         # The parser quotes names and tags, and what it takes for one may be the start of a password.
@@ -92,6 +95,4 @@ def _read_yaml(text: str) -> tuple[Any, list[str]]:
         message = f"{place}: expected YAML, got: {problem}"
     except yaml.YAMLError:
         message = "document: expected YAML, got characters that it does not allow"
-    finally:
-        loader.dispose()
     raise ConfigError([message])

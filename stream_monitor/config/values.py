@@ -26,7 +26,7 @@ def duration_ms(value: object, least_ms: int = 0, most_ms: int = DURATION_MAX_MS
     9000000
     """
     between = f"a duration between {duration_text(least_ms)} and {duration_text(most_ms)}"
-    match = re.match(DURATION, value, re.ASCII) if isinstance(value, str) else None
+    match = re.fullmatch(DURATION, value, re.ASCII) if isinstance(value, str) else None
     if match is None:
         refuse(f'{between}, as "10s", "500ms" or "2h30m"', value)
     ms = sum(
@@ -106,7 +106,7 @@ Scalar = Annotated[str | int | float | bool, BeforeValidator(scalar)]
 
 def _pattern(pattern: str, what: str) -> tuple[BeforeValidator, WithJsonSchema]:
     def check(value: Any) -> str:
-        if not isinstance(value, str) or not re.match(pattern, value):
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
             refuse(what, value)
         return value
 
