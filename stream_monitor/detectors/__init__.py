@@ -11,28 +11,39 @@ from typing import Any
 from stream_monitor.detectors.adwin import Adwin
 from stream_monitor.detectors.base import Changes, Detector, Snapshot
 from stream_monitor.detectors.page_hinkley import PageHinkley
+from stream_monitor.detectors.river_adapter import River
 from stream_monitor.errors import FormatError
 
 DETECTORS: dict[str, type[Detector]] = {
     Adwin.NAME: Adwin,
     PageHinkley.NAME: PageHinkley,
+    River.NAME: River,
 }
 
-__all__ = ["DETECTORS", "Adwin", "Changes", "Detector", "PageHinkley", "Snapshot", "make", "restore"]
+__all__ = ["DETECTORS", "Adwin", "Changes", "Detector", "PageHinkley", "River", "Snapshot", "make", "restore"]
 
 
 def make(name: str, signals: int, params: Mapping[str, Any]) -> Detector:
-    """A detector by its name, with its own parameters. Raises ValueError for a name or value it has not."""
+    """A detector by its name, ``drift.KSWIN`` and the like being river's, with its own parameters.
+
+    Raises ValueError for a name, a parameter or a value that there is not.
+    """
+    if name.startswith("drift."):
+        return River(signals, name=name, params=params)
     if name not in DETECTORS:
-        message = f"detector: expected one of {sorted(DETECTORS)}, got {name!r}"
-        raise ValueError(message)
-    return DETECTORS[name](signals, **params)
+        raise ValueError(f"detector: expected one of {sorted(DETECTORS)} or a river class, got {name!r}")
+    try:
+        return DETECTORS[name](signals, **params)
+    except TypeError as error:
+        raise ValueError(f"detector {name}: {error}") from error
 
 
 def restore(snapshot: Snapshot) -> Detector:
     """The detector that made the snapshot. Raises FormatError."""
     name = snapshot.get("detector")
     if name not in DETECTORS:
-        message = f"detector snapshot: expected one of {sorted(DETECTORS)}, got {name!r}"
-        raise FormatError(message)
-    return DETECTORS[name].restore(snapshot)
+        raise FormatError(f"detector snapshot: expected one of {sorted(DETECTORS)}, got {name!r}")
+    try:
+        return DETECTORS[name].restore(snapshot)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"detector snapshot of {name}: {error!r}") from error

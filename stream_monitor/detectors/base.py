@@ -79,22 +79,22 @@ class Detector(Protocol):
     def restore(cls, snapshot: Snapshot) -> Self:
         """Equal to the detector that made the snapshot, and goes on exactly as it would.
 
-        Raises FormatError if it is not a snapshot of this detector.
+        Called by ``detectors.restore``. Raises FormatError, KeyError, TypeError or ValueError if it is
+        not a snapshot of this detector.
         """
 
 
 def checked_slice(signals: int, n: Float64s, mean: Float64s, m2: Float64s) -> Int64s:
     """The indexes of the signals that saw events, after checking what the caller promised."""
     if not n.shape == mean.shape == m2.shape == (signals,):
-        message = f"slice: expected three arrays ({signals},), got {n.shape}, {mean.shape}, {m2.shape}"
-        raise ValueError(message)
+        raise ValueError(
+            f"slice: expected three arrays ({signals},), got {n.shape}, {mean.shape}, {m2.shape}"
+        )
     seen = np.flatnonzero(n)
     if not (np.isfinite(n) & (n >= 0)).all():
-        message = "slice: expected finite counts >= 0"
-        raise ValueError(message)
+        raise ValueError("slice: expected finite counts >= 0")
     if not (np.isfinite(mean[seen]) & np.isfinite(m2[seen]) & (m2[seen] >= 0)).all():
-        message = "slice: expected finite mean and m2 >= 0 wherever n > 0"
-        raise ValueError(message)
+        raise ValueError("slice: expected finite mean and m2 >= 0 wherever n > 0")
     return seen
 
 
@@ -102,8 +102,7 @@ def checked_snapshot(snapshot: Snapshot, detector: str) -> None:
     """Raise FormatError unless it is one of ``detector``, of this version."""
     found = (snapshot.get("detector"), snapshot.get("version"))
     if found != (detector, SNAPSHOT_VERSION):
-        message = f"detector snapshot: expected {(detector, SNAPSHOT_VERSION)}, got {found}"
-        raise FormatError(message)
+        raise FormatError(f"detector snapshot: expected {(detector, SNAPSHOT_VERSION)}, got {found}")
 
 
 def restored(snapshot: Snapshot, name: str, dtype: type[T], shape: tuple[int, ...]) -> NDArray[T]:
@@ -111,6 +110,5 @@ def restored(snapshot: Snapshot, name: str, dtype: type[T], shape: tuple[int, ..
     values = snapshot.get(name)
     if not isinstance(values, np.ndarray) or values.dtype != dtype or values.shape != shape:
         got = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
-        message = f"detector snapshot: {name}: expected {dtype.__name__} {shape}, got {got}"
-        raise FormatError(message)
+        raise FormatError(f"detector snapshot: {name}: expected {dtype.__name__} {shape}, got {got}")
     return values.copy()

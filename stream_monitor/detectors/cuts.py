@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_monitor.detectors.base import Float64s, Int64s
+from stream_monitor.detectors.base import Changes, Float64s, Int64s
 
 LOG_RATIO_95 = 6.0
 """Cuts whose 2 log LR is within this of the best make an interval of about 95 % (tests measure it)."""
@@ -26,14 +26,9 @@ class Buckets(NamedTuple):
     last: Int64s
 
     def of(self, windows: NDArray[np.int64] | NDArray[np.bool_]) -> Buckets:
-        """Copies of some windows; rows of buckets, where there are any, are flattened."""
-        signals = self.n.shape[-1]
-        return Buckets(
-            self.n.reshape(-1, signals)[:, windows],
-            self.total.reshape(-1, signals)[:, windows],
-            self.first.reshape(-1, signals)[:, windows],
-            self.last.reshape(-1, signals)[:, windows],
-        )
+        """Copies of some windows."""
+        n, total, first, last = self
+        return Buckets(n[:, windows], total[:, windows], first[:, windows], last[:, windows])
 
 
 class Cuts(NamedTuple):
@@ -104,6 +99,25 @@ def locate(buckets: Buckets, cuts: Cuts, m2: Float64s, among: NDArray[np.bool_])
         began=next_first[row, columns],
         earliest=opened[oldest, columns] + 1,
         latest=next_last[newest, columns],
+    )
+
+
+def describe(
+    signal: Int64s, cuts: Cuts, place: Located, current: int, statistic: Float64s, threshold: Float64s
+) -> Changes:
+    """What changed at the cuts of k windows; ``statistic`` and ``threshold`` (k,) are the detector's."""
+    at = (place.row, np.arange(len(signal)))
+    return Changes(
+        signal=signal,
+        since=current - place.began,
+        earliest=current - place.earliest,
+        latest=current - place.latest,
+        before_n=cuts.n0[at],
+        before_mean=cuts.total0[at] / cuts.n0[at],
+        after_n=cuts.n1[at],
+        after_mean=cuts.total1[at] / cuts.n1[at],
+        statistic=statistic,
+        threshold=threshold,
     )
 
 

@@ -16,9 +16,11 @@ from stream_monitor.detectors.base import (
     checked_snapshot,
     restored,
 )
+from stream_monitor.detectors.cuts import Cuts, describe, locate
+from stream_monitor.detectors.window import Window
 
-QUANTILE_95 = 11.0
-"""Bai 1997, table of argmax(W(s) - |s| / 2): 95 % of change points err by at most 11 (sd / shift)^2."""
+MAX_BUCKETS = 5
+"""Of each size, in the window from which a change is told; ADWIN's default."""
 
 
 class PageHinkley:
@@ -35,11 +37,11 @@ class PageHinkley:
     values; on stationary noise of variance v an excursion of the sum passes the threshold with
     probability about exp(-2 delta threshold / v), again and again.
 
-    Where the sum had its extremum, the change began. The interval is Bai's (Estimation of a change
-    point in multiple regression models, Review of Economics and Statistics 79, 1997) for independent
-    values: 11 (sd / shift)^2 events to either side, at the window's average of events a slice.
+    The change time is not where the sum had its extremum, which is right to the slice half as often
+    (and early by the length of an excursion), but the most likely cut of the window since the last
+    change, in the direction of the alarm.
 
-    Memory: 112 bytes a signal, whatever was seen. An update is O(S).
+    Memory: as Window with 5 buckets a size, and 40 bytes a signal. An update is O(S).
 
     Source: Page, Continuous Inspection Schemes, Biometrika 41, 1954.
 
@@ -64,8 +66,7 @@ class PageHinkley:
         alpha: float = 0.9999,
     ) -> None:
         if not 0 < alpha <= 1:
-            message = f"page_hinkley.alpha: expected 0 < alpha <= 1, got {alpha}"
-            raise ValueError(message)
+            raise ValueError(f"page_hinkley.alpha: expected 0 < alpha <= 1, got {alpha}")
         if delta < 0 or threshold <= 0 or min_instances < 1:
             message = (
                 "page_hinkley: expected delta >= 0, threshold > 0, min_instances >= 1, "
@@ -78,59 +79,40 @@ class PageHinkley:
         self.min_instances = min_instances
         self.alpha = alpha
 
-        self._slices = 0
-        self._n: Float64s = np.zeros(signals)
+        self._window = Window(signals, MAX_BUCKETS)
         self._mean: Float64s = np.zeros(signals)
-        self._m2: Float64s = np.zeros(signals)
-        self._first: Int64s = np.zeros(signals, np.int64)
         # Row 0 looks for increases, row 1 for decreases: the same test on negated deviations.
         self._sum: Float64s = np.zeros((2, signals))
         self._least: Float64s = np.full((2, signals), np.inf)
-        self._after_n: Float64s = np.zeros((2, signals))
-        self._after_total: Float64s = np.zeros((2, signals))
-        self._began: Int64s = np.zeros((2, signals), np.int64)
 
     def update(self, n: Float64s, mean: Float64s, m2: Float64s) -> Changes | None:
         """See Detector.update."""
         seen = checked_slice(self.signals, n, mean, m2)
-        current = self._slices
-        self._slices += 1
+        self._window.add(seen, n[seen], mean[seen], m2[seen])
         if not seen.size:
             return None
-        deviation = self._widen(seen, n[seen], mean[seen], m2[seen], current)
-        self._accumulate(seen, n[seen], mean[seen], deviation, current)
-        excursion = self._sum[:, seen] - self._least[:, seen]
-        passed = (excursion.max(axis=0) > self.threshold) & (self._n[seen] >= self.min_instances)
+        excursion = self._excursion(seen, n[seen], mean[seen])
+        passed = (excursion.max(axis=0) > self.threshold) & (self._window.n[seen] >= self.min_instances)
         if not passed.any():
             return None
-        return self._changes(seen[passed], excursion[:, passed], current)
+        return self._changes(seen[passed], excursion[:, passed])
 
     def skip(self, slices: int) -> None:
         """See Detector.skip."""
-        if slices < 0:
-            message = f"skip: expected slices >= 0, got {slices}"
-            raise ValueError(message)
-        self._slices += slices
+        self._window.skip(slices)
 
     def snapshot(self) -> Snapshot:
-        """See Detector.snapshot."""
-        return {
+        """See Detector.snapshot; at most ``bytes_max`` and a few numbers."""
+        return self._window.snapshot() | {
             "detector": self.NAME,
             "version": SNAPSHOT_VERSION,
             "delta": self.delta,
             "threshold": self.threshold,
             "min_instances": self.min_instances,
             "alpha": self.alpha,
-            "slices": self._slices,
-            "n": self._n.copy(),
             "mean": self._mean.copy(),
-            "m2": self._m2.copy(),
-            "first": self._first.copy(),
             "sum": self._sum.copy(),
             "least": self._least.copy(),
-            "after_n": self._after_n.copy(),
-            "after_total": self._after_total.copy(),
-            "began": self._began.copy(),
         }
 
     @classmethod
@@ -138,87 +120,50 @@ class PageHinkley:
         """See Detector.restore."""
         checked_snapshot(snapshot, cls.NAME)
         parameters = ("delta", "threshold", "min_instances", "alpha")
-        detector = cls(len(snapshot["n"]), **{name: snapshot[name] for name in parameters})
-        one, two = (detector.signals,), (2, detector.signals)
-        detector._slices = snapshot["slices"]
-        detector._n = restored(snapshot, "n", np.float64, one)
-        detector._mean = restored(snapshot, "mean", np.float64, one)
-        detector._m2 = restored(snapshot, "m2", np.float64, one)
-        detector._first = restored(snapshot, "first", np.int64, one)
-        detector._sum = restored(snapshot, "sum", np.float64, two)
-        detector._least = restored(snapshot, "least", np.float64, two)
-        detector._after_n = restored(snapshot, "after_n", np.float64, two)
-        detector._after_total = restored(snapshot, "after_total", np.float64, two)
-        detector._began = restored(snapshot, "began", np.int64, two)
+        window = Window.restore(snapshot)
+        detector = cls(window.signals, **{name: snapshot[name] for name in parameters})
+        detector._window = window
+        detector._mean = restored(snapshot, "mean", np.float64, (window.signals,))
+        detector._sum = restored(snapshot, "sum", np.float64, (2, window.signals))
+        detector._least = restored(snapshot, "least", np.float64, (2, window.signals))
         return detector
 
     @property
     def nbytes(self) -> int:
         """What the state takes, in bytes."""
-        window = (self._n, self._mean, self._m2, self._first)
-        sums = (self._sum, self._least, self._after_n, self._after_total, self._began)
-        return sum(array.nbytes for array in window + sums)
+        return self._mean.nbytes + self._sum.nbytes + self._least.nbytes + self._window.nbytes
 
-    def bytes_max(self, slices: int) -> int:  # noqa: ARG002 - others grow with the slices
-        """Bound on ``nbytes``, which here does not depend on how many slices were seen."""
-        return 112 * self.signals
+    def bytes_max(self, slices: int) -> int:
+        """Bound on ``nbytes`` once so many slices with events were seen."""
+        return 40 * self.signals + self._window.bytes_max(slices)
 
-    def _widen(self, seen: Int64s, n: Float64s, mean: Float64s, m2: Float64s, current: int) -> Float64s:
-        """Window totals, in river's order of operations; returns the deviations from the new means."""
-        before, width = self._n[seen], self._n[seen] + n
-        self._first[seen] = np.where(before == 0, current, self._first[seen])
-        difference = mean - self._mean[seen]
-        self._n[seen] = width
-        self._mean[seen] += n / width * difference
-        self._m2[seen] += m2 + before * n / width * np.square(difference)
-        return mean - self._mean[seen]
-
-    def _accumulate(
-        self, seen: Int64s, n: Float64s, mean: Float64s, deviation: Float64s, current: int
-    ) -> None:
-        """Both sums, and what came after their extrema. A slice that reaches one belongs to before."""
+    def _excursion(self, seen: Int64s, n: Float64s, mean: Float64s) -> Float64s:
+        """How far both sums are from their extrema now, (2, seen); river's order of operations."""
+        self._mean[seen] += n / self._window.n[seen] * (mean - self._mean[seen])
+        deviation = mean - self._mean[seen]
         kept = self.alpha**n
         weight = n if self.alpha == 1 else (1.0 - kept) / (1.0 - self.alpha)
         gain = weight * np.stack([deviation, -deviation])
         sums = kept * self._sum[:, seen] + gain - weight * self.delta
-        reached = sums < self._least[:, seen]
-        after_n = self._after_n[:, seen]
-        self._began[:, seen] = np.where(after_n == 0, current, self._began[:, seen])
-        self._after_n[:, seen] = np.where(reached, 0.0, after_n + n)
-        self._after_total[:, seen] = np.where(reached, 0.0, self._after_total[:, seen] + n * mean)
-        self._least[:, seen] = np.where(reached, sums, self._least[:, seen])
-        self._sum[:, seen] = sums
+        least = np.minimum(self._least[:, seen], sums)
+        self._sum[:, seen], self._least[:, seen] = sums, least
+        return sums - least
 
-    def _changes(self, changed: Int64s, excursion: Float64s, current: int) -> Changes:
-        side = np.argmax(excursion, axis=0)
-        n, after_n = self._n[changed], self._after_n[side, changed]
-        before_n = n - after_n
-        after_mean = self._after_total[side, changed] / after_n
-        before_mean = (n * self._mean[changed] - self._after_total[side, changed]) / before_n
-        shift2 = np.square(after_mean - before_mean)
-        variance = np.maximum(self._m2[changed] - before_n * after_n / n * shift2, 0.0) / n
-        age = current - self._first[changed]
-        since = current - self._began[side, changed]
-        # Where the means do not differ the sum moved by what it forgot: the change may be anywhere.
-        error_n = np.divide(QUANTILE_95 * variance, shift2, out=np.full_like(n, np.inf), where=shift2 > 0)
-        error = np.ceil(np.minimum(error_n * (age + 1) / n, age)).astype(np.int64)
+    def _changes(self, changed: Int64s, excursion: Float64s) -> Changes:
+        window = self._window
+        buckets = window.buckets.of(changed)
+        cuts = Cuts.through(buckets, window.total[changed])
+        rises = excursion[0] >= excursion[1]
+        alike = cuts.real & np.where(rises, cuts.shift() < 0, cuts.shift() > 0)
+        # A sum that forgets can pass where no cut shows a difference in its direction.
+        among = np.where(alike.any(axis=0), alike, cuts.real)
+        place = locate(buckets, cuts, window.m2[changed], among)
+        threshold = np.full(len(changed), self.threshold)
         self._reset(changed)
-        return Changes(
-            signal=changed,
-            since=since,
-            earliest=np.minimum(since + error, age - 1),
-            latest=np.maximum(since - error, 0),
-            before_n=before_n,
-            before_mean=before_mean,
-            after_n=after_n,
-            after_mean=after_mean,
-            statistic=excursion.max(axis=0),
-            threshold=np.full(len(changed), self.threshold),
-        )
+        return describe(changed, cuts, place, window.current, excursion.max(axis=0), threshold)
 
     def _reset(self, signals: Int64s) -> None:
-        for values in (self._n, self._mean, self._m2, self._first):
-            values[signals] = 0
-        for sums in (self._sum, self._after_n, self._after_total, self._began):
-            sums[:, signals] = 0
+        self._window.reset(signals)
+        self._mean[signals] = 0
+        self._sum[:, signals] = 0
         self._least[:, signals] = np.inf
