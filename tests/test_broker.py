@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 
+from tests.conftest import BOOTSTRAP_ENV, REQUIRE_ENV
 from tests.kafka.broker import (
     CACHE_ENV,
     Broker,
@@ -137,3 +138,28 @@ def test_without_maven_it_says_what_to_install(tmp_path: Path, monkeypatch: pyte
 
 def test_free_ports_are_distinct() -> None:
     assert len(set(free_ports(50))) == 50
+
+
+@pytest.mark.parametrize(
+    ("environment", "outcome", "said"),
+    [
+        ({}, "1 skipped", "install a Java runtime"),
+        ({REQUIRE_ENV: "1"}, "1 error", "install a Java runtime"),
+        ({BOOTSTRAP_ENV: "the shared broker"}, "1 passed", ""),
+    ],
+)
+def test_where_there_is_no_java(
+    tmp_path: Path, kafka: Cluster, environment: dict[str, str], outcome: str, said: str
+) -> None:
+    """Tests on Kafka are skipped, or fail where Kafka is required, or use the cluster that is named."""
+    given = {name: kafka.bootstrap if name == BOOTSTRAP_ENV else value for name, value in environment.items()}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-rsE", f"{__file__}::test_topics_are_never_created_by_accident"],
+        env={"PATH": str(tmp_path), **given},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome in done.stdout
+    assert said in done.stdout
