@@ -72,15 +72,19 @@ class Tally:
     def of(cls, keys: Int64s, counts: Int64s, size: int) -> Tally:
         """Of keys that are distinct and ascending already."""
         tally = cls(size)
-        if len(keys):
-            tally._chunks = [(keys, counts)]
-            tally._summed = len(keys)
+        tally.add_sums(keys, counts)
         return tally
 
     def add(self, keys: Keys) -> None:
         """Count every key once more."""
         if len(keys):
             self._raw.append(keys)
+            self._grow(len(keys))
+
+    def add_sums(self, keys: Int64s, counts: Int64s) -> None:
+        """Add counts to distinct ascending keys."""
+        if len(keys):
+            self._chunks.append((keys, counts))
             self._grow(len(keys))
 
     def merge(self, other: Tally) -> None:
@@ -105,7 +109,9 @@ class Tally:
         """The lower and the upper half of the entries; the upper one is never the longer."""
         keys, counts = self.entries()
         middle = (len(keys) + 1) // 2
-        return Tally.of(keys[:middle], counts[:middle], self.size), Tally.of(keys[middle:], counts[middle:], self.size)
+        return Tally.of(keys[:middle], counts[:middle], self.size), Tally.of(
+            keys[middle:], counts[middle:], self.size
+        )
 
     def _grow(self, keys: int) -> None:
         self._pending += keys

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from stream_monitor.summary.categories import bounded
 
 if TYPE_CHECKING:
-    from stream_monitor.config import Field, ModelConfig
+    from stream_monitor.config import ModelConfig, Signal
     from stream_monitor.summary.grid import Grid
 
 FORM = 1
@@ -51,24 +51,24 @@ class SignalShape:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The form of all summaries of one model. ``signals`` holds the declared ones."""
+    """The form of all summaries of one model. ``signals`` holds the declared ones. ``hash`` stands for the whole."""
 
-    slice_ms: int
-    strict: bool
-    max_signals: int
-    signals: Mapping[SignalKey, SignalShape]
-    hash: str = field(compare=False)
+    hash: str
+    slice_ms: int = field(compare=False)
+    strict: bool = field(compare=False)
+    max_signals: int = field(compare=False)
+    signals: Mapping[SignalKey, SignalShape] = field(compare=False)
 
     @classmethod
     def of(cls, model: ModelConfig, reference: ReferenceShape | None = None) -> Shape:
         """Of a model's configuration and its reference file, if it has one. Cost: grows with declared signals."""
-        declared: dict[SignalKey, Field | None] = {}
+        declared: dict[SignalKey, Signal | None] = {}
         if reference is not None:
             declared.update(dict.fromkeys((*reference.grids, *reference.values)))
         declared.update({("features", name): one for name, one in model.features.items()})
         declared.update({("outputs", name): one for name, one in model.outputs.items()})
         signals = {key: _signal(key, declared[key], model, reference) for key in sorted(declared)}
-        return cls(model.slice_ms, model.strict, model.max_signals, signals, _hash(model, signals, reference))
+        return cls(_hash(model, signals, reference), model.slice_ms, model.strict, model.max_signals, signals)
 
     def signal(self, kind: Kind, name: str) -> SignalShape:
         """The shape of a signal, declared or not."""
@@ -76,7 +76,7 @@ class Shape:
 
 
 def _signal(
-    key: SignalKey, declared: Field | None, model: ModelConfig, reference: ReferenceShape | None
+    key: SignalKey, declared: Signal | None, model: ModelConfig, reference: ReferenceShape | None
 ) -> SignalShape:
     grid = reference.grids.get(key) if reference else None
     kept = reference.values.get(key, frozenset()) if reference else frozenset()

@@ -14,12 +14,15 @@ from heapq import nsmallest
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_monitor.errors import FormatError
 from stream_monitor.events import Int64s, Source
 from stream_monitor.summary import wire
 from stream_monitor.summary.categories import BUCKETS, Named, halves_of, text_hash
 from stream_monitor.summary.codes import BINS
 from stream_monitor.summary.counts import LOW_BITS, TYPES, Count, carry_squares
 from stream_monitor.summary.histogram import Tally
+
+__all__ = ["TYPES", "Count", "Summary"]
 
 Float32s = NDArray[np.float32]
 
@@ -143,7 +146,7 @@ class Summary:
             signals = tuple(sorted({*self.signals, *other.signals}))
             self._take(self._placed(signals))
             other = other._placed(signals)
-        self.declared |= other.declared
+        self.declared = self.declared | other.declared
         self.counts += other.counts
         carry_squares(self.counts)
         np.minimum(self.minimum, other.minimum, out=self.minimum)
@@ -277,7 +280,9 @@ class Summary:
             late_idle=form.late_idle,
             dropped_values=form.dropped_values,
             signal_limit=form.signal_limit,
-            offsets={Source(topic, partition): (first, last) for topic, partition, first, last in form.offsets},
+            offsets={
+                Source(topic, partition): (first, last) for topic, partition, first, last in form.offsets
+            },
             signals=tuple(form.signals),
             declared=np.unpackbits(np.frombuffer(form.declared, np.uint8), count=size).astype(np.bool_),
             counts=wire.read_counts(form),
@@ -315,7 +320,11 @@ def _halves(summary: Summary) -> tuple[Summary, Summary] | None:
     offsets, more_offsets = halves_of(summary.offsets)
     named = {name: one.halves() for name, one in summary.named.items()}
     first = replace(
-        summary, offsets=offsets, bins=bins, buckets=buckets, named={name: one for name, (one, _) in named.items()}
+        summary,
+        offsets=offsets,
+        bins=bins,
+        buckets=buckets,
+        named={name: one for name, (one, _) in named.items()},
     )
     second = replace(
         Summary.empty(summary.signal_limit)._placed(summary.signals),

@@ -71,7 +71,9 @@ def decode(data: bytes) -> Form:
     if data[: len(MARK)] != MARK or len(data) <= len(MARK):
         raise FormatError(f"summary: expected bytes that begin with {MARK!r} and a version, got {data[:8]!r}")
     if data[len(MARK)] != VERSION:
-        raise FormatError(f"summary: expected version {VERSION}, got {data[len(MARK)]}; upgrade the reader first")
+        raise FormatError(
+            f"summary: expected version {VERSION}, got {data[len(MARK)]}; upgrade the reader first"
+        )
     try:
         form = _DECODER.decode(memoryview(data)[len(MARK) + 1 :])
     except msgspec.DecodeError as error:
@@ -130,7 +132,9 @@ def _unpack(packed: bytes, highest: int) -> Int64s:
     if not packed:
         return np.empty(0, np.int64)
     size = packed[0]
-    _require(size in (1, 2, 4, 8) and len(packed) % size == 1 % size and len(packed) > 1, "length of an array")
+    _require(
+        size in (1, 2, 4, 8) and len(packed) % size == 1 % size and len(packed) > 1, "length of an array"
+    )
     values = np.frombuffer(packed, f"<u{size}", offset=1)
     _require(highest >= 0 and bool(values.max() <= highest), "value beyond its bound")
     return values.astype(np.int64)
