@@ -90,7 +90,7 @@ def _detector(detector: Detector) -> str:
 
 
 def _signal(signal: Signal) -> str:
-    said = [signal.type or "type told from the data"]
+    said: list[str] = [signal.type or "type told from the data"]
     if signal.range is not None:
         said.append(f"[{signal.range[0]:g}, {signal.range[1]:g}]")
     if signal.values is not None:

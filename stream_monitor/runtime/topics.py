@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import sys
+import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from concurrent.futures import Future
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
@@ -19,6 +21,7 @@ from stream_monitor.runtime.kafka import admin_properties, check_properties
 
 ANSWER_TIMEOUT_S = 10
 CREATE_TIMEOUT_S = 30
+POLL_S = 0.05
 BROKER_DEFAULT = -1
 
 STATE_SEGMENT_BYTES = 64 * 2**20
@@ -99,7 +102,7 @@ def create_topics(config: Config) -> list[str]:
     _refuse_misfits(wanted, before)
     _create(admin, [topic for topic in wanted if topic.name not in before])
     # Looked at again, for somebody else may have created one of them meanwhile.
-    after = _found(admin, [topic.name for topic in wanted])
+    after = _awaited(admin, [topic.name for topic in wanted])
     _refuse_misfits(wanted, after)
     return [
         f"{topic.name}: {'there' if topic.name in before else 'created'}, "
@@ -130,23 +133,36 @@ def _retention(retention_ms: int | None) -> dict[str, str]:
 
 
 def _found(admin: AdminClient, names: Iterable[str]) -> dict[str, Found]:
-    """Those of the topics that exist."""
+    """Those of the topics that can be used."""
+    found = {}
     try:
         known = admin.list_topics(timeout=ANSWER_TIMEOUT_S).topics
-        there = [name for name in names if name in known]
+        there = [name for name in names if name in known and known[name].error is None]
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in there]
         described = admin.describe_configs(resources, request_timeout=ANSWER_TIMEOUT_S) if resources else {}
-        entries = {resource.name: future.result() for resource, future in described.items()}
+        for resource, future in described.items():
+            if (settings := _unless(KafkaError.UNKNOWN_TOPIC_OR_PART, future)) is not None:
+                values = {key: entry.value for key, entry in settings.items()}
+                found[resource.name] = Found(len(known[resource.name].partitions), values)
     except KafkaException as error:
         problem = f"kafka: expected a cluster that describes its topics, got: {_said(error)}"
     else:
-        return {
-            name: Found(
-                len(known[name].partitions), {key: entry.value for key, entry in entries[name].items()}
-            )
-            for name in there
-        }
+        return found
     raise ConfigError([problem])
+
+
+def _awaited(admin: AdminClient, names: list[str]) -> dict[str, Found]:
+    """The topics once all of them can be used: a broker learns of a new topic after it was created."""
+    deadline = time.monotonic() + CREATE_TIMEOUT_S
+    while len(found := _found(admin, names)) < len(names):
+        if time.monotonic() > deadline:
+            missing = ", ".join(name for name in names if name not in found)
+            message = (
+                f"{missing}: expected to be usable {CREATE_TIMEOUT_S} s after being created, got nothing"
+            )
+            raise ConfigError([message])
+        time.sleep(POLL_S)
+    return found
 
 
 def _refuse_misfits(wanted: Iterable[Wanted], found: Mapping[str, Found]) -> None:
@@ -179,12 +195,21 @@ def _create(admin: AdminClient, missing: list[Wanted]) -> None:
     problems = []
     for name, future in admin.create_topics(topics, operation_timeout=CREATE_TIMEOUT_S).items():
         try:
-            future.result()
+            _unless(KafkaError.TOPIC_ALREADY_EXISTS, future)
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                problems.append(f"{name}: expected to be created, got: {_said(error)}")
+            problems.append(f"{name}: expected to be created, got: {_said(error)}")
     if problems:
         raise ConfigError(problems)
+
+
+def _unless(code: int, future: Future[Any]) -> Any:
+    """What a request came to; None where it failed with this code."""
+    try:
+        return future.result()
+    except KafkaException as error:
+        if error.args[0].code() != code:
+            raise
+        return None
 
 
 def _said(error: KafkaException) -> str:
