@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from stream_monitor.errors import ConfigError
 from stream_monitor.metrics import Metrics
-from stream_monitor.runtime import logs
+from stream_monitor.runtime import health, logs
 from stream_monitor.runtime.health import Health
 
 
@@ -92,7 +92,10 @@ def test_other_paths_say_which_there_are(probed: Probed) -> None:
     assert "/healthz" in text
 
 
-def test_a_client_that_says_nothing_holds_up_no_other(probed: Probed) -> None:
+def test_a_client_that_says_nothing_holds_up_no_other(
+    probed: Probed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health._Handler, "timeout", None)
     silent = HTTPConnection("127.0.0.1", probed.port, timeout=10)
     silent.connect()
     assert probed.get("/healthz")[0] == 200
@@ -182,10 +185,16 @@ def test_an_exception_is_part_of_its_line() -> None:
 
 
 def test_json_unless_a_person_looks() -> None:
-    say = "log.info('below'); log.warning('seen')"
-    (line,) = stderr_of(f"logs.setup(level='WARNING'); {say}")
+    (line,) = stderr_of("logs.setup(); log.info('seen')")
     assert json.loads(line)["event"] == "seen"
-    (line,) = stderr_of(f"logs.setup(level='WARNING'); {say}", terminal=True)
-    assert line.endswith("WARNING x: seen")
-    (line,) = stderr_of(f"logs.setup(True, 'WARNING'); {say}", terminal=True)
+    (line,) = stderr_of("logs.setup(); log.info('seen')", terminal=True)
+    assert line.endswith("INFO    x: seen")
+    (line,) = stderr_of("logs.setup(json=True); log.info('seen')", terminal=True)
     assert json.loads(line)["event"] == "seen"
+
+
+def test_what_is_below_the_level_is_not_logged() -> None:
+    (line,) = stderr_of("logs.setup(); log.debug('below'); log.info('seen')")
+    assert "seen" in line
+    (line,) = stderr_of("logs.setup(level='ERROR'); log.warning('below'); log.error('seen')")
+    assert "seen" in line
