@@ -1,0 +1,241 @@
+"""The input partitions of an observe worker: where each begins, what it claims, when it waits or stops."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from confluent_kafka import TopicPartition
+
+from stream_monitor.config import Config
+from stream_monitor.errors import FormatError, StreamMonitorError
+from stream_monitor.events import Progress, Source
+from stream_monitor.metrics import Metrics
+from stream_monitor.runtime.members import Member
+from stream_monitor.runtime.positions import Owned, ahead, decode_metadata, encode_metadata
+from stream_monitor.runtime.watch import Answer, TopicFacts, Watch
+from stream_monitor.watermark import NEVER, Clock
+
+log = logging.getLogger(__name__)
+
+CALL_TIMEOUT_S = 10.0
+
+
+class Counts(Protocol):
+    """What became of the rows of one source partition in one flush."""
+
+    rows: int
+    rejected: int
+    late: int
+
+
+class Inputs:
+    """``clocks`` is the observer's own: a clock comes and goes there with its partition."""
+
+    def __init__(
+        self, config: Config, member: Member, watch: Watch, clocks: dict[Source, Clock], metrics: Metrics
+    ) -> None:
+        self._config = config.predictions
+        self._member = member
+        self._watch = watch
+        self._clocks = clocks
+        self._metrics = metrics
+        self._topics: dict[str, TopicFacts] = {}
+        self._problems: dict[Source, str] = {}
+        self.owned: dict[Source, Owned] = {}
+        self.sources: tuple[Source, ...] = ()
+        self.index: dict[tuple[str | None, int | None], int] = {}
+        """Position in ``sources`` by topic and partition. A partition that is halted is in neither."""
+
+    def start(self) -> None:
+        """Learn the topics. StreamMonitorError where one does not exist."""
+        facts = self._watch.facts()
+        if facts.missing:
+            missing = ", ".join(sorted(facts.missing))
+            message = f"predictions.topics: expected topics that exist, got {missing}"
+            raise StreamMonitorError(message)
+        self._learn_topics(facts.topics)
+
+    @property
+    def problem(self) -> str | None:
+        """Why a partition is halted, if one is."""
+        return next(iter(self._problems.values()), None)
+
+    def assigned(self, partitions: list[TopicPartition]) -> None:
+        """Go on in these where their last owner committed, once no transaction of it is open."""
+        self._learn_topics(self._watch.facts().topics)
+        for committed in self._member.committed(partitions):
+            self._locate(committed)
+        self._reindex()
+        placed = [self.owned[Source(one.topic, one.partition)] for one in partitions]
+        self._member.place([TopicPartition(*one.source, one.next) for one in placed])
+        self._pause([one for one in placed if one.halted])
+
+    def _locate(self, committed: TopicPartition) -> Owned:
+        """Where to go on in a partition: its committed offset, and what is written there."""
+        source = Source(committed.topic, committed.partition)
+        topic_id = self._topics[source.topic].id
+        offset, clock, committed_id, problem = committed.offset, Clock(), topic_id, None
+        if offset < 0:
+            low, high = self._bounds(source)
+            offset = low if self._config.start == "earliest" else high
+        elif committed.metadata:
+            try:
+                committed_id, clock = decode_metadata(committed.metadata)
+            except FormatError as error:
+                problem = str(error)
+        owned = Owned(source, topic_id, offset, offset, clock, time.monotonic())
+        self.owned[source] = owned
+        self._clocks[source] = clock
+        if committed_id != topic_id:
+            problem = f"expected topic id {committed_id}, got {topic_id}: deleted and created again"
+        if problem is not None:
+            self._halt(owned, problem)
+        return owned
+
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
+        """These belong to others now."""
+        for partition in partitions:
+            source = Source(partition.topic, partition.partition)
+            if self.owned.pop(source, None) is not None:
+                del self._clocks[source]
+                self._problems.pop(source, None)
+                self._metrics.forget_source(*source)
+        self._reindex()
+
+    def rewind(self) -> None:
+        """Go back to what is committed in every partition, with the clock that it had there."""
+        before = {one.source: one for one in self.owned.values() if not one.halted}
+        for committed in self._member.committed(TopicPartition(*source) for source in before):
+            owned = self._locate(committed)
+            owned.paused = before[owned.source].paused
+            self._member.seek(TopicPartition(*owned.source, owned.next))
+        self._pause([self.owned[source] for source in before if self.owned[source].halted])
+        self._reindex()
+
+    def _reindex(self) -> None:
+        self.sources = tuple(source for source, owned in sorted(self.owned.items()) if not owned.halted)
+        self.index = {(source.topic, source.partition): i for i, source in enumerate(self.sources)}
+
+    def _bounds(self, source: Source) -> tuple[int, int]:
+        bounds: tuple[int, int] | None = self._member.consumer.get_watermark_offsets(
+            TopicPartition(*source), timeout=CALL_TIMEOUT_S
+        )
+        if bounds is None:
+            name = f"{source.topic}/{source.partition}"
+            message = f"{name}: expected its offsets, got none in {CALL_TIMEOUT_S:g} s"
+            raise StreamMonitorError(message)
+        return bounds
+
+    # What is lost, or is not what it was
+
+    def lose(self, source: Source) -> None:
+        """The record that comes next is gone. Named, and gone on from the first that is there.
+
+        The ledger of decide sees the gap between the reports. Where the topic ends before what was read
+        already, new records would be taken for old ones: the partition is halted.
+        """
+        owned = self.owned[source]
+        low, high = self._bounds(source)
+        self._metrics.data_losses.labels(source.topic).inc()
+        if owned.next < low:
+            lost = {"source": source, "expected": owned.next, "begin": low}
+            log.error("records are gone before they were read", extra=lost)
+            owned.first = owned.next = low
+            self._member.seek(TopicPartition(*source, low))
+        else:
+            self._halt(owned, f"expected offset {owned.next}, got an end at {high}: records were lost")
+            self._pause([owned])
+            self._reindex()
+
+    def _halt(self, owned: Owned, problem: str) -> None:
+        source = owned.source
+        owned.halted = True
+        self._problems[source] = f"{source.topic}/{source.partition}: {problem}; not read until someone looks"
+        self._metrics.data_losses.labels(source.topic).inc()
+        log.error("partition halted", extra={"source": source, "problem": problem})
+
+    def _pause(self, owned: Iterable[Owned]) -> None:
+        partitions = [TopicPartition(*one.source) for one in owned]
+        if partitions:
+            self._member.consumer.pause(partitions)
+
+    # What the brokers tell, about once a second
+
+    def look_around(self) -> bool:
+        """Ask, or take in what was answered. True: a partition was halted; what was read of it must go."""
+        answer = self._watch.take()
+        if answer is None:
+            self._watch.ask(self.sources)
+            return False
+        self._learn_topics(answer.topics)
+        changed = [
+            self.owned[source]
+            for source in self.sources
+            if self._topics[source.topic].id != self.owned[source].topic_id
+        ]
+        for owned in changed:
+            now = self._topics[owned.source.topic].id
+            self._halt(owned, f"expected topic id {owned.topic_id}, got {now}: deleted and created again")
+        self._pause(changed)
+        self._reindex()
+        for source in self.sources:
+            self._learn_end(self.owned[source], answer)
+        return bool(changed)
+
+    def _learn_end(self, owned: Owned, answer: Answer) -> None:
+        end = answer.ends.get(owned.source)
+        if end is None:
+            return
+        owned.learn_end(end)
+        if owned.drained and answer.asked_s - owned.active_s >= self._config.idle_after_ms / 1000:
+            # Nothing came for so long before the brokers were asked, and nothing was there then.
+            owned.claim(answer.asked_ms - self._config.idle_after_ms - self._config.max_clock_skew_ms)
+        labels = (owned.source.topic, str(owned.source.partition))
+        self._metrics.lag_records.labels(*labels).set(max(0, end - owned.next))
+        if owned.clock.time != NEVER:
+            self._metrics.clock_lag_seconds.labels(*labels).set((answer.asked_ms - owned.clock.time) / 1000)
+
+    def _learn_topics(self, topics: Mapping[str, TopicFacts]) -> None:
+        for topic, facts in topics.items():
+            known = self._topics.get(topic)
+            if known is not None and known.id == facts.id and known.partitions != facts.partitions:
+                counts = {"topic": topic, "before": known.partitions, "now": facts.partitions}
+                log.warning("topic has another number of partitions", extra=counts)
+            self._topics[topic] = facts
+
+    def align(self) -> None:
+        """Let those wait that are too far ahead in event time, and those go on that are not any more."""
+        waiting = ahead(self.owned.values(), self._config.ahead_max_ms)
+        stop = [one for one in self.owned.values() if one.source in waiting and not one.paused]
+        going = (one for one in self.owned.values() if one.source not in waiting)
+        go = [one for one in going if one.paused and not one.halted]
+        self._pause(stop)
+        if go:
+            self._member.consumer.resume([TopicPartition(*one.source) for one in go])
+        for one in (*stop, *go):
+            one.paused = not one.paused
+        halted = len(self.owned) - len(self.sources)
+        self._metrics.paused_partitions.labels("ahead").set(len(waiting))
+        self._metrics.paused_partitions.labels("halted").set(halted)
+
+    # What goes out
+
+    def news(self) -> list[Owned]:
+        """The partitions that have something to report."""
+        return [self.owned[source] for source in self.sources if self.owned[source].has_news]
+
+    def progress(self, news: Iterable[Owned], counts: Mapping[Source, Counts]) -> list[Progress]:
+        reports = []
+        for one in news:
+            found = counts.get(one.source)
+            numbers = (found.rows, found.rejected, found.late) if found is not None else (0, 0, 0)
+            reports.append(one.report(self._topics[one.source.topic].partitions, *numbers))
+        return reports
+
+    def offsets(self, news: Iterable[Owned]) -> list[TopicPartition]:
+        return [
+            TopicPartition(*one.source, one.next, encode_metadata(one.topic_id, one.clock)) for one in news
+        ]

@@ -1,0 +1,116 @@
+"""librdkafka's properties: what the user passes through, and what delivery needs to be as it is."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from stream_monitor.config import Config
+from stream_monitor.errors import ConfigError
+
+SESSION_TIMEOUT_MS = 10_000
+"""How long a worker that stops for good is missed; also the life of a transaction that it left open."""
+
+CONSUME_MAX = 1000
+"""Records a call of consume(): the working set of a batch then stays in the processor's cache."""
+
+_OURS = {
+    "acks": "written records must be durable",
+    "auto.offset.reset": "an offset that is gone is data loss, and is told as such",
+    "enable.auto.commit": "offsets are committed with what was made of their records",
+    "enable.auto.offset.store": "offsets are committed with what was made of their records",
+    "enable.idempotence": "written records must not be doubled",
+    "enable.partition.eof": "it tells when a partition is drained",
+    "group.id": "it follows from `pipeline`",
+    "group.instance.id": "it follows from --name",
+    "group.protocol": "static members need the classic protocol",
+    "isolation.level": "aborted records must not be counted",
+    "partition.assignment.strategy": "it follows from the topics",
+    "plugin.library.paths": "it loads foreign code",
+    "request.required.acks": "written records must be durable",
+    "transaction.timeout.ms": "it equals session.timeout.ms",
+    "transactional.id": "it follows from --name",
+}
+
+
+def check_properties(config: Config) -> None:
+    """Raise ConfigError for ``kafka`` properties that would break delivery, or that librdkafka refuses.
+
+    No message holds a value: any of them may be a password.
+    """
+    problems = [f"kafka.{name}: cannot be set: {why}" for name, why in _OURS.items() if name in config.kafka]
+    try:
+        AdminClient(config.kafka_properties())
+    except KafkaException as error:
+        known = set(re.findall(r'"([a-z.]+)"', str(error.args[0].str()))) & set(config.kafka)
+        named = f"kafka.{min(known)}" if known else "kafka"
+        problems.append(f"{named}: expected a property and value that librdkafka accepts, got others")
+    if problems:
+        raise ConfigError(problems)
+
+
+def identity(config: Config, role: str, name: str) -> str:
+    """Of a worker: static group member and transactional id. Stable over restarts, one process at a time."""
+    prefix = f"{config.pipeline}." if config.pipeline else ""
+    return f"{prefix}stream-monitor.{role}.{name}"
+
+
+def admin_properties(config: Config) -> dict[str, Any]:
+    return config.kafka_properties()
+
+
+def reader_properties(config: Config) -> dict[str, Any]:
+    """Of a consumer outside of any group, that is told where to read and commits nothing."""
+    return {"fetch.wait.max.ms": 50, **_consumer_properties(config)}
+
+
+def _consumer_properties(config: Config) -> dict[str, Any]:
+    return {
+        # Its default of 1 s starves a fast consumer.
+        "fetch.queue.backoff.ms": 10,
+        **config.kafka_properties(),
+        "group.id": "stream-monitor.reader",
+        "auto.offset.reset": "error",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "enable.partition.eof": True,
+        "isolation.level": "read_committed",
+    }
+
+
+def consumer_properties(config: Config, role: str, name: str) -> dict[str, Any]:
+    """Of a worker's consumer: static member of its role's group, classic protocol."""
+    return {
+        "session.timeout.ms": SESSION_TIMEOUT_MS,
+        # New partitions are found this soon.
+        "topic.metadata.refresh.interval.ms": 10_000,
+        **_consumer_properties(config),
+        "group.id": config.group(role),
+        "group.instance.id": identity(config, role, name),
+        "group.protocol": "classic",
+        "partition.assignment.strategy": assignor(config, role),
+    }
+
+
+def assignor(config: Config, role: str) -> str:
+    """``range`` puts equal partitions of predictions and labels into one worker; alone, topics are spread."""
+    return "range" if role == "observe" and config.labels is not None else "cooperative-sticky"
+
+
+def producer_properties(config: Config) -> dict[str, Any]:
+    properties = {"compression.type": "lz4", "linger.ms": 5, **config.kafka_properties()}
+    return {**properties, "delivery.report.only.error": True, "enable.idempotence": True, "acks": "all"}
+
+
+def transactional_properties(config: Config, role: str, name: str) -> dict[str, Any]:
+    """Of a worker's producer. An abandoned transaction ends when its owner's session does."""
+    properties = producer_properties(config)
+    timeout_ms = int(properties.get("session.timeout.ms", SESSION_TIMEOUT_MS))
+    return {
+        **properties,
+        "transactional.id": identity(config, role, name),
+        "transaction.timeout.ms": timeout_ms,
+    }

@@ -1,0 +1,143 @@
+"""A worker as a member of its consumer group: what both roles do alike."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from stream_monitor.errors import StreamMonitorError
+from stream_monitor.runtime.kafka import SESSION_TIMEOUT_MS
+
+log = logging.getLogger(__name__)
+
+COMMITTED_TIMEOUT_S = 2.0
+COMMITTED_ATTEMPTS_MAX = 60
+
+
+class FencedError(StreamMonitorError):
+    """Another process runs under this worker's name. Two of one name would undo each other's work."""
+
+
+class Member:
+    """A consumer that is told where to start, and stops by name.
+
+    Callbacks run inside ``consume``. ``cooperative``: partitions come and go one by one.
+    """
+
+    def __init__(self, properties: dict[str, Any]) -> None:
+        self.name = properties["group.instance.id"]
+        self._cooperative = properties["partition.assignment.strategy"] == "cooperative-sticky"
+        self.consumer = Consumer({**properties, "error_cb": self._on_error}, logger=log)
+        self._closing = False
+
+    def subscribe(
+        self,
+        topics: Sequence[str],
+        assigned: Callable[[list[TopicPartition]], None],
+        revoked: Callable[[list[TopicPartition]], None],
+        lost: Callable[[list[TopicPartition]], None],
+    ) -> None:
+        """Join. ``assigned`` calls ``place``; ``revoked`` and ``lost`` need not call anything."""
+
+        def unless_closing(
+            call: Callable[[list[TopicPartition]], None], *, remove: bool
+        ) -> Callable[[Consumer, list[TopicPartition]], None]:
+            def callback(_: Consumer, partitions: list[TopicPartition]) -> None:
+                if not self._closing:
+                    call(partitions)
+                if remove:
+                    self._remove(partitions)
+
+            return callback
+
+        self.consumer.subscribe(
+            list(topics),
+            on_assign=unless_closing(assigned, remove=False),
+            on_revoke=unless_closing(revoked, remove=True),
+            on_lost=unless_closing(lost, remove=True),
+        )
+
+    def place(self, partitions: list[TopicPartition]) -> None:
+        """Take over what was assigned, to be read from the offsets given."""
+        if self._cooperative:
+            self.consumer.incremental_assign(partitions)
+        else:
+            self.consumer.assign(partitions)
+
+    def _remove(self, partitions: list[TopicPartition]) -> None:
+        if self._cooperative:
+            self.consumer.incremental_unassign(partitions)
+        else:
+            self.consumer.unassign()
+
+    def committed(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
+        """What is committed, once no transaction with these offsets is open any more.
+
+        As long as a predecessor's is, brokers do not answer; it ends by itself with its transaction timeout.
+        """
+        wanted = [TopicPartition(one.topic, one.partition) for one in partitions]
+        if not wanted:
+            return []
+        for _ in range(COMMITTED_ATTEMPTS_MAX):
+            try:
+                answers: list[TopicPartition] = self.consumer.committed(wanted, timeout=COMMITTED_TIMEOUT_S)
+                failed = [one.error for one in answers if one.error is not None]
+                if not failed:
+                    return answers
+                log.info("committed offsets not stable yet", extra={"error": str(failed[0])})
+            except KafkaException as error:
+                if not error.args[0].retriable() and error.args[0].code() != KafkaError._TIMED_OUT:  # noqa: SLF001
+                    raise
+                log.info("committed offsets not known yet", extra={"error": str(error)})
+        asked = COMMITTED_ATTEMPTS_MAX
+        message = f"{self.name}: expected committed offsets, got none in {asked} attempts; stops"
+        raise StreamMonitorError(message)
+
+    def seek(self, partition: TopicPartition) -> None:
+        self.consumer.seek(partition)
+
+    def check_fatal(self, error: KafkaError) -> None:
+        """FencedError, or an error of ours, where the consumer cannot go on; nothing where it can."""
+        if error.code() == KafkaError.FENCED_INSTANCE_ID or "fenced" in error.str().lower():
+            message = (
+                f"{self.name}: expected to be the only process of this name, got fenced by another; stops"
+            )
+            raise FencedError(message)
+        if error.fatal():
+            message = f"{self.name}: {error.str()}; stops"
+            raise StreamMonitorError(message)
+
+    def await_verdict(self, stop: threading.Event) -> None:
+        """FencedError when another process took this name over: the broker says so at the next heartbeat.
+
+        To be asked before a producer that was let go is made anew, for the new one would fence that
+        other process. What is read meanwhile is thrown away.
+        """
+        until_s = time.monotonic() + SESSION_TIMEOUT_MS / 1000
+        while time.monotonic() < until_s and not stop.is_set():
+            for message in self.poll(0.2):
+                error = message.error()
+                if error is not None:
+                    self.check_fatal(error)
+
+    def poll(self, timeout_s: float, count: int = 1000) -> list[Message]:
+        """Up to ``count`` messages and events. Raises as ``check_fatal`` does."""
+        try:
+            messages: list[Message] = self.consumer.consume(count, timeout_s)
+        except KafkaException as error:
+            self.check_fatal(error.args[0])
+            raise
+        return messages
+
+    def close(self) -> None:
+        """Leave without a word to the group: a static member that comes back finds its partitions."""
+        self._closing = True
+        self.consumer.close()
+
+    def _on_error(self, error: KafkaError) -> None:
+        log.warning("kafka", extra={"member": self.name, "error": error.str(), "code": error.name()})

@@ -1,0 +1,269 @@
+"""The observe worker: predictions in; summary deltas, progress and rejects out, exactly once.
+
+    poll -> decode -> observe -> produce deltas -> commit
+
+One thread does it all. Between two commits it holds nothing that the input does not hold too: whatever
+goes wrong, it drops what it has and goes back to what is committed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import Protocol
+
+import numpy as np
+from confluent_kafka import KafkaError, Message, TopicPartition
+
+from stream_monitor.config import Config
+from stream_monitor.events import Batch, Int64s, Records, Source
+from stream_monitor.metrics import Metrics
+from stream_monitor.observe import Observer
+from stream_monitor.runtime.health import Health
+from stream_monitor.runtime.inputs import Inputs
+from stream_monitor.runtime.members import Member
+from stream_monitor.runtime.messages import Outgoing, flush_messages
+from stream_monitor.runtime.outbox import AbortedError, Outbox, ProducerFencedError
+from stream_monitor.runtime.record import headers_of
+from stream_monitor.runtime.rejects import reject_message
+from stream_monitor.runtime.watch import Watch
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.1
+BACKOFF_S = 0.5
+FLUSH_ROWS_MAX = 1_000_000
+FLUSH_REJECTED_BYTES_MAX = 16 * 2**20
+
+
+class Codec(Protocol):
+    """Records to a batch: one wire format."""
+
+    def decode(self, records: Records) -> Batch:
+        """Never raises for what is in the records: that is rejected row by row."""
+
+
+class ObserveWorker:
+    """``run`` returns after ``stop`` was set and the last flush is committed.
+
+    Raises FencedError when another process has its name, StreamMonitorError when it cannot go on.
+    Memory: the summaries of one commit interval, at most FLUSH_ROWS_MAX rows' and FLUSH_REJECTED_BYTES_MAX of
+    rejects, and librdkafka's fetch queue.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        codec: Codec,
+        observer: Observer,
+        member: Member,
+        outbox: Outbox,
+        watch: Watch,
+        metrics: Metrics,
+        health: Health,
+    ) -> None:
+        self._config = config
+        self._codec = codec
+        self._observer = observer
+        self._member = member
+        self._outbox = outbox
+        self._metrics = metrics
+        self._health = health
+        self._inputs = Inputs(config, member, watch, observer.clocks, metrics)
+        self._rejects: list[Outgoing] = []
+        self._rejected_bytes = 0
+        self._rows = 0
+        self._next_flush_s = 0.0
+        self._flushes = 0
+        self._flush_prefix = f"{member.name}/{os.urandom(6).hex()}"
+        self._aborted: AbortedError | None = None
+        fields = config.predictions.fields
+        mapped = [str(getattr(fields, name)) for name in type(fields).model_fields]
+        self._wants_keys = "key" in mapped
+        self._wants_headers = any(one.startswith("header:") for one in mapped)
+
+    def run(self, stop: threading.Event) -> None:
+        try:
+            self._inputs.start()
+            topics = self._config.predictions.topics
+            self._member.subscribe(topics, self._on_assign, self._on_revoke, self._on_lost)
+            while not stop.is_set():
+                self._step(stop)
+            self._flush()
+        finally:
+            self._member.close()
+
+    def _step(self, stop: threading.Event) -> None:
+        self._health.tick()
+        messages = self._member.poll(POLL_S)
+        if self._aborted is not None:
+            # What was read meanwhile goes too: it may be from before or from after.
+            self._go_back(self._aborted, stop)
+            return
+        self._take(messages)
+        if self._inputs.look_around():
+            self._drop(AbortedError("a topic changed under what was read"))
+            return
+        self._inputs.align()
+        if self._is_due():
+            self._flush()
+
+    # In
+
+    def _take(self, messages: list[Message]) -> None:
+        records = [one for one in messages if one.error() is None]
+        if records:
+            self._count(records)
+        if len(records) < len(messages):
+            for message in messages:
+                error = message.error()
+                if error is not None:
+                    self._on_event(message, error)
+
+    def _count(self, messages: list[Message]) -> None:
+        inputs = self._inputs
+        index = inputs.index
+        source = np.array([index.get((one.topic(), one.partition()), -1) for one in messages], np.int64)
+        offset = np.array([one.offset() for one in messages], np.int64)
+        # The last place, -1, is of partitions that are not ours: none of their offsets is new.
+        expected = [inputs.owned[one].next for one in inputs.sources]
+        new = offset >= np.array([*expected, np.iinfo(np.int64).max])[source]
+        if not new.all():
+            messages = [messages[i] for i in np.flatnonzero(new)]
+            source, offset = source[new], offset[new]
+        if messages:
+            batch = self._codec.decode(self._records(messages, source, offset))
+            self._observer.add(batch)
+            self._note(batch, messages)
+            self._move(source, offset)
+
+    def _records(self, messages: list[Message], source: Int64s, offset: Int64s) -> Records:
+        return Records(
+            sources=self._inputs.sources,
+            source=source,
+            offset=offset,
+            timestamp=np.array([one.timestamp()[1] for one in messages], np.int64),
+            values=[one.value() for one in messages],
+            keys=[one.key() for one in messages] if self._wants_keys else None,
+            headers=[headers_of(one) for one in messages] if self._wants_headers else None,
+        )
+
+    def _note(self, batch: Batch, messages: list[Message]) -> None:
+        self._rows += len(batch)
+        topic = self._config.topic("rejects")
+        for reject in batch.rejects:
+            message = reject_message(topic, messages[reject.record], reject)
+            self._rejects.append(message)
+            self._rejected_bytes += len(message.value or b"")
+            self._metrics.rejected_rows.labels(str(reject.reason)).inc()
+        for i, count in batch.skipped.items():
+            self._metrics.skipped_tombstones.labels(batch.sources[i].topic).inc(count)
+
+    def _move(self, source: Int64s, offset: Int64s) -> None:
+        last = np.full(len(self._inputs.sources), -1, np.int64)
+        last[source] = offset
+        now_s = time.monotonic()
+        for i in np.flatnonzero(last >= 0):
+            self._inputs.owned[self._inputs.sources[i]].move(int(last[i]) + 1, now_s)
+
+    def _on_event(self, message: Message, error: KafkaError) -> None:
+        self._member.check_fatal(error)
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        source = Source(topic or "", -1 if partition is None else partition)
+        if source not in self._inputs.sources:
+            log.warning("kafka event", extra={"source": source, "error": error.str(), "code": error.name()})
+        elif error.code() == KafkaError._PARTITION_EOF and offset is not None:  # noqa: SLF001 (its own code)
+            # Past control records and aborted ones too, which are never delivered.
+            self._inputs.owned[source].skip(offset)
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 (its own code)
+            self._flush()
+            if self._aborted is None:
+                self._inputs.lose(source)
+        else:
+            log.warning("kafka event", extra={"source": source, "error": error.str(), "code": error.name()})
+
+    # Assignment: these run inside of poll
+
+    def _on_assign(self, partitions: list[TopicPartition]) -> None:
+        self._inputs.assigned(partitions)
+        self._next_flush_s = 0.0
+        self._say_change("assigned", partitions)
+
+    def _on_revoke(self, partitions: list[TopicPartition]) -> None:
+        self._flush()
+        self._inputs.forget(partitions)
+        self._say_change("revoked", partitions)
+
+    def _on_lost(self, partitions: list[TopicPartition]) -> None:
+        self._drop(AbortedError("partitions lost"))
+        self._inputs.forget(partitions)
+        self._say_change("lost", partitions)
+
+    def _say_change(self, change: str, partitions: list[TopicPartition]) -> None:
+        self._metrics.rebalances.labels("observe", change).inc()
+        names = [f"{one.topic}/{one.partition}" for one in partitions]
+        log.info("partitions change", extra={"change": change, "partitions": names})
+        problem = self._inputs.problem
+        self._health.ready(problem is None, problem or "")
+
+    # Out
+
+    def _is_due(self) -> bool:
+        return (
+            time.monotonic() >= self._next_flush_s
+            or self._rows >= FLUSH_ROWS_MAX
+            or self._rejected_bytes >= FLUSH_REJECTED_BYTES_MAX
+        )
+
+    def _flush(self) -> None:
+        """Write what was counted since the last flush, and commit the offsets that it stands for."""
+        if self._aborted is not None:
+            return
+        started_s = time.monotonic()
+        self._next_flush_s = started_s + self._config.commit_interval_ms / 1000
+        news = self._inputs.news()
+        if not news:
+            return
+        observed = self._observer.flush()
+        progress = self._inputs.progress(news, observed.counts)
+        self._flushes += 1
+        flush_id = f"{self._flush_prefix}-{self._flushes}"
+        summaries, partitions = self._config.topic("summaries"), self._config.summaries.partitions
+        messages = flush_messages(flush_id, observed.deltas, progress, summaries, partitions)
+        try:
+            self._outbox.send(messages + self._rejects, self._inputs.offsets(news), self._member.consumer)
+        except AbortedError as error:
+            self._drop(error)
+            return
+        for one in news:
+            one.committed()
+        self._metrics.commit_seconds.labels("observe").observe(time.monotonic() - started_s)
+        self._metrics.produced_deltas.inc(len(observed.deltas))
+        for source, counts in observed.counts.items():
+            self._metrics.consumed_rows.labels(source.topic).inc(counts.rows + counts.rejected)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._rejects = []
+        self._rejected_bytes = self._rows = 0
+
+    def _drop(self, error: AbortedError) -> None:
+        """Nothing since the last commit counts. ``_go_back`` has to follow, outside of callbacks."""
+        self._observer.discard()
+        self._clear()
+        self._aborted = self._aborted or error
+
+    def _go_back(self, error: AbortedError, stop: threading.Event) -> None:
+        self._metrics.aborts.labels("observe").inc()
+        log.warning("back to the committed offsets", extra={"error": str(error)})
+        if isinstance(error, ProducerFencedError):
+            self._member.await_verdict(stop)
+            self._outbox.renew()
+        stop.wait(BACKOFF_S)
+        self._inputs.rewind()
+        self._aborted = None
+        self._next_flush_s = 0.0
+        problem = self._inputs.problem
+        self._health.ready(problem is None, problem or "")

@@ -1,0 +1,145 @@
+"""How a flush leaves a worker: all of its records and the offsets that they stand for, or nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any, NoReturn, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from stream_monitor.runtime import failpoints
+from stream_monitor.runtime.messages import Outgoing
+
+log = logging.getLogger(__name__)
+
+CALL_TIMEOUT_S = 10.0
+COMMIT_ATTEMPTS_MAX = 6
+INIT_ATTEMPTS_MAX = 12
+
+
+class AbortedError(Exception):
+    """Nothing of this flush counts, as far as this process knows: go back to what is committed."""
+
+
+class ProducerFencedError(AbortedError):
+    """The broker let this producer go: its transaction outlived its time, or another process has its name."""
+
+
+class Outbox(Protocol):
+    """Where a worker puts its flushes."""
+
+    def send(self, messages: Iterable[Outgoing], offsets: list[TopicPartition], consumer: Consumer) -> None:
+        """Write the records and commit the offsets. AbortedError: not done; the caller goes back."""
+
+    def renew(self) -> None:
+        """A new producer in place of one that cannot go on."""
+
+
+class TransactionalOutbox:
+    """Exactly once: records and offsets are one transaction.
+
+    Begin, produce and commit stand together here, so no transaction is open while a worker reads.
+    """
+
+    def __init__(self, role: str, properties: dict[str, Any]) -> None:
+        self._role = role
+        self._properties = properties
+        self._producer = self._open()
+
+    def _open(self) -> Producer:
+        producer = Producer(self._properties, logger=log)
+        for attempt in range(1, INIT_ATTEMPTS_MAX + 1):
+            try:
+                # Ends what a predecessor of this name left open, by commit or abort, as the broker decides.
+                producer.init_transactions(CALL_TIMEOUT_S)
+                break
+            except KafkaException as error:
+                if not error.args[0].retriable() or attempt == INIT_ATTEMPTS_MAX:
+                    raise
+        return producer
+
+    def renew(self) -> None:
+        self._producer = self._open()
+
+    def send(self, messages: Iterable[Outgoing], offsets: list[TopicPartition], consumer: Consumer) -> None:
+        producer = self._producer
+        try:
+            producer.begin_transaction()
+            for message in messages:
+                _produce(producer, message)
+            failpoints.hit(f"{self._role}.after_produce")
+            producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), CALL_TIMEOUT_S)
+            producer.flush(CALL_TIMEOUT_S)
+            failpoints.hit(f"{self._role}.before_commit")
+            failpoints.hit_soon(f"{self._role}.in_commit")
+            self._commit()
+        except KafkaException as error:
+            self._abort(error.args[0])
+        failpoints.hit(f"{self._role}.after_commit")
+
+    def _commit(self) -> None:
+        for attempt in range(1, COMMIT_ATTEMPTS_MAX + 1):
+            try:
+                self._producer.commit_transaction(CALL_TIMEOUT_S)
+            except KafkaException as error:
+                if not error.args[0].retriable() or attempt == COMMIT_ATTEMPTS_MAX:
+                    raise
+            else:
+                return
+
+    def _abort(self, error: KafkaError) -> NoReturn:
+        """Give the transaction up, with a new producer where this one cannot even do that. Always raises."""
+        if error.fatal():
+            if error.code() == KafkaError._FENCED:  # noqa: SLF001 (how confluent-kafka names its own codes)
+                raise ProducerFencedError(error.str())
+            self.renew()
+            raise AbortedError(error.str())
+        try:
+            self._producer.abort_transaction(CALL_TIMEOUT_S)
+        except KafkaException as second:
+            log.warning("abort_failed", extra={"error": second.args[0].str()})
+            self.renew()
+        raise AbortedError(error.str())
+
+
+class AtLeastOnceOutbox:
+    """For the embedded broker of the demo, whose transactions store no offsets, and for the proof that the
+    crash tests see duplicates. Records first, then offsets: a crash between the two repeats records.
+    """
+
+    def __init__(self, role: str, properties: dict[str, Any]) -> None:
+        self._role = role
+        self._producer = Producer(properties, logger=log)
+
+    def renew(self) -> None:
+        """Nothing to do: such a producer is never fenced."""
+
+    def send(self, messages: Iterable[Outgoing], offsets: list[TopicPartition], consumer: Consumer) -> None:
+        try:
+            for message in messages:
+                _produce(self._producer, message)
+            if self._producer.flush(CALL_TIMEOUT_S):
+                message_text = f"records not written within {CALL_TIMEOUT_S} s"
+                raise AbortedError(message_text)
+            failpoints.hit(f"{self._role}.after_produce")
+            failpoints.hit(f"{self._role}.before_commit")
+            failpoints.hit_soon(f"{self._role}.in_commit")
+            consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            raise AbortedError(error.args[0].str()) from error
+        failpoints.hit(f"{self._role}.after_commit")
+
+
+def _produce(producer: Producer, message: Outgoing) -> None:
+    options: dict[str, Any] = {} if message.partition is None else {"partition": message.partition}
+    while True:
+        try:
+            producer.produce(
+                message.topic, message.value, message.key, headers=list(message.headers), **options
+            )
+        except BufferError:
+            # The local queue is full: wait until some of it has left.
+            producer.poll(0.1)
+        else:
+            return

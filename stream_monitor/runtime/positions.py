@@ -1,0 +1,131 @@
+"""Where a worker stands in its input partitions, and what follows from it without Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from stream_monitor.errors import FormatError
+from stream_monitor.events import Progress, Source
+from stream_monitor.watermark import NEVER, Clock
+
+METADATA_VERSION = 1
+
+
+class Metadata(msgspec.Struct, frozen=True):
+    """What travels with a committed offset: the topic that it belongs to, and the clock there."""
+
+    v: int
+    topic_id: str
+    clock: int | None
+    claim: int | None
+
+
+_decoder = msgspec.json.Decoder(Metadata)
+
+
+def encode_metadata(topic_id: str, clock: Clock) -> str:
+    metadata = Metadata(METADATA_VERSION, topic_id, clock.known_event, clock.known_claim)
+    return msgspec.json.encode(metadata).decode()
+
+
+def decode_metadata(text: str) -> tuple[str, Clock]:
+    """The topic id and the clock. FormatError: written by a newer version, or not by us."""
+    try:
+        metadata = _decoder.decode(text)
+    except (msgspec.DecodeError, ValueError) as error:
+        message = f"committed offset: expected metadata of this package, got {text[:80]!r}"
+        raise FormatError(message) from error
+    if metadata.v > METADATA_VERSION:
+        message = f"committed offset: expected metadata version <= {METADATA_VERSION}, got {metadata.v}"
+        raise FormatError(message)
+    event = NEVER if metadata.clock is None else metadata.clock
+    return metadata.topic_id, Clock(event, NEVER if metadata.claim is None else metadata.claim)
+
+
+@dataclass(slots=True)
+class Owned:
+    """One input partition of this worker. [first, next) is what the coming flush will stand for.
+
+    ``clock`` is the observer's own, shared. ``active_s`` is when it last brought something (monotonic),
+    ``end`` its last known end offset. A ``halted`` partition waits for a person, and says nothing.
+    """
+
+    source: Source
+    topic_id: str
+    first: int
+    next: int
+    clock: Clock
+    active_s: float
+    end: int | None = None
+    drained: bool = False
+    paused: bool = False
+    halted: bool = False
+    _reported: tuple[int, bool] | None = None
+
+    def move(self, next_offset: int, now_s: float) -> None:
+        """Everything below ``next_offset`` was read."""
+        if next_offset > self.next:
+            self.next = next_offset
+            self.active_s = now_s
+            self.drained = False
+
+    def skip(self, next_offset: int) -> None:
+        """Below ``next_offset`` there is nothing more that is ever delivered."""
+        self.next = max(self.next, next_offset)
+
+    def learn_end(self, end: int) -> None:
+        """``end`` is the end offset, uncommitted records included."""
+        self.end = end
+        self.drained = self.next >= end
+
+    def claim(self, time: int) -> None:
+        """Say that the partition has reached a time although no event came."""
+        self.clock.claim = max(self.clock.claim, time)
+
+    @property
+    def has_news(self) -> bool:
+        return not self.halted and (self.next != self.first or self._reported != self._state())
+
+    def report(self, partitions: int, rows: int, rejected: int, late: int) -> Progress:
+        return Progress(
+            source=self.source,
+            topic_id=self.topic_id,
+            partitions=partitions,
+            first=self.first,
+            next=self.next,
+            clock=self.clock.known_event,
+            claim=self.clock.known_claim,
+            drained=self.drained,
+            rows=rows,
+            rejected=rejected,
+            late=late,
+        )
+
+    def committed(self) -> None:
+        """What was reported is committed."""
+        self.first = self.next
+        self._reported = self._state()
+
+    def _state(self) -> tuple[int, bool]:
+        return self.clock.claim, self.drained
+
+
+def ahead(owned: Iterable[Owned], ahead_max_ms: int) -> set[Source]:
+    """The partitions that have to wait: too far before the least clock of those that have more to read.
+
+    One that waits goes on once the others are within half of the distance, so that it does not
+    change its mind with every batch (a pause throws away what was fetched ahead).
+    """
+    running = [one for one in owned if not one.halted and one.clock.time != NEVER]
+    behind = [one.clock.time for one in running if not one.drained]
+    if not behind:
+        return set()
+    least = min(behind)
+    return {
+        one.source
+        for one in running
+        if one.clock.time - least > (ahead_max_ms // 2 if one.paused else ahead_max_ms)
+    }

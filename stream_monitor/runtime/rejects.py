@@ -1,0 +1,33 @@
+"""What a reject looks like on drift.rejects: enough to find the record and see what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+
+from confluent_kafka import Message
+
+from stream_monitor.events import Reject
+from stream_monitor.runtime.messages import Outgoing
+
+VALUE_BYTES_MAX = 64 * 1024
+KEY_BYTES_MAX = 1024
+DETAIL_CHARS_MAX = 500
+
+
+def reject_message(topic: str, message: Message, reject: Reject) -> Outgoing:
+    """The first 64 KiB of the record under its key; why, where from, length and SHA-256 in headers."""
+    value = message.value() or b""
+    key = message.key()
+    headers = {
+        "version": "1",
+        "reason": str(reject.reason),
+        "detail": reject.detail[:DETAIL_CHARS_MAX],
+        "topic": message.topic() or "",
+        "partition": str(message.partition()),
+        "offset": str(message.offset()),
+        "row": str(reject.row),
+        "length": str(len(value)),
+        "sha256": hashlib.sha256(value).hexdigest(),
+    }
+    encoded = [(name, text.encode(errors="backslashreplace")) for name, text in headers.items()]
+    return Outgoing(topic, value[:VALUE_BYTES_MAX], None if key is None else key[:KEY_BYTES_MAX], encoded)

@@ -1,0 +1,79 @@
+"""Run a worker: observe reads predictions and writes summaries, decide reads summaries and writes alerts.
+
+Every process of one role needs a name of its own that stays the same over restarts: the host's by
+default, as a StatefulSet gives it. SIGTERM and Ctrl-C finish the commit that is due and end the worker.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from argparse import ArgumentParser, Namespace
+
+from prometheus_client import CollectorRegistry
+
+from stream_monitor.config import Config, load_config
+from stream_monitor.metrics import Metrics
+from stream_monitor.runtime import logs
+from stream_monitor.runtime.health import Health
+from stream_monitor.runtime.workers import ROLES, worker
+
+log = logging.getLogger(__name__)
+
+END_TIMEOUT_S = 30
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="the YAML file")
+    roles = [*ROLES, "all"]
+    parser.add_argument("--role", choices=roles, default="all", help="default: both, as two processes")
+    parser.add_argument("--name", default=socket.gethostname(), help="stable name (default: %(default)s)")
+    ports = "in place of http.port; of two processes, decide has the next one"
+    parser.add_argument("--port", type=int, help=ports)
+
+
+def main(args: Namespace) -> int:
+    logs.setup()
+    config = load_config(args.config)
+    port = config.http.port if args.port is None else args.port
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if args.role == "all":
+        return _run_both(args, port, stop)
+    return _run_one(config, args.role, args.name, port, stop)
+
+
+def _run_one(config: Config, role: str, name: str, port: int, stop: threading.Event) -> int:
+    registry = CollectorRegistry()
+    health = Health(registry)
+    found_port = health.start(config.http.host, port)
+    try:
+        log.info("worker starts", extra={"role": role, "name_": name, "port": found_port})
+        worker(role, config, name, Metrics(registry), health).run(stop)
+        log.info("worker ends", extra={"role": role, "name_": name})
+    finally:
+        health.stop()
+    return 0
+
+
+def _run_both(args: Namespace, port: int, stop: threading.Event) -> int:
+    """One process a role, for each keeps a processor busy. When one ends, the other is ended too."""
+    command = [sys.executable, "-m", "stream_monitor.cli", "run", args.config, "--name", args.name]
+    processes = [
+        subprocess.Popen([*command, "--role", role, "--port", str(port and port + i)])  # noqa: S603 (our own)
+        for i, role in enumerate(ROLES)
+    ]
+    while not stop.is_set() and all(process.poll() is None for process in processes):
+        stop.wait(0.2)
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    end_s = time.monotonic() + END_TIMEOUT_S
+    codes = [process.wait(max(0.1, end_s - time.monotonic())) for process in processes]
+    return next((code for code in codes if code), 0)

@@ -1,0 +1,130 @@
+"""Puts a worker together from a configuration: its clients, its core, its metrics."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+from stream_monitor.codecs.json import JsonCodec
+from stream_monitor.config import Config
+from stream_monitor.decide import Decider
+from stream_monitor.errors import StreamMonitorError
+from stream_monitor.metrics import Metrics
+from stream_monitor.observe import Observer
+from stream_monitor.reference import References
+from stream_monitor.runtime.decide_worker import DecideWorker
+from stream_monitor.runtime.health import Health
+from stream_monitor.runtime.kafka import (
+    admin_properties,
+    check_properties,
+    consumer_properties,
+    producer_properties,
+    reader_properties,
+    transactional_properties,
+)
+from stream_monitor.runtime.members import Member
+from stream_monitor.runtime.observe_worker import ObserveWorker
+from stream_monitor.runtime.outbox import AtLeastOnceOutbox, Outbox, TransactionalOutbox
+from stream_monitor.runtime.restore import Store
+from stream_monitor.runtime.watch import Watch
+
+log = logging.getLogger(__name__)
+
+ROLES = ("observe", "decide")
+UNSAFE = "STREAM_MONITOR_UNSAFE_NO_TRANSACTIONS"
+"""Set to 1 by the test that proves that the crash tests see duplicates. Never by a user."""
+
+CALL_TIMEOUT_S = 10.0
+
+
+def worker(
+    role: str, config: Config, name: str, metrics: Metrics, health: Health, *, embedded: bool = False
+) -> ObserveWorker | DecideWorker:
+    """A worker of ``role`` that is about to join. ``embedded``: on the demo's broker, at least once.
+
+    ConfigError: Kafka properties that cannot be; StreamMonitorError: topics that are not there.
+    """
+    check_properties(config)
+    admin = AdminClient(admin_properties(config), logger=log)
+    _check_topics(admin, config)
+    make = _observe if role == "observe" else _decide
+    return make(config, name, admin, metrics, health, embedded=embedded)
+
+
+def _observe(
+    config: Config, name: str, admin: AdminClient, metrics: Metrics, health: Health, *, embedded: bool
+) -> ObserveWorker:
+    return ObserveWorker(
+        config,
+        JsonCodec(config),
+        Observer(config, References(config)),
+        Member(consumer_properties(config, "observe", name)),
+        _outbox("observe", config, name, embedded=embedded),
+        Watch(admin, config.predictions.topics),
+        metrics,
+        health,
+    )
+
+
+def _decide(
+    config: Config, name: str, admin: AdminClient, metrics: Metrics, health: Health, *, embedded: bool
+) -> DecideWorker:
+    references = References(config)
+    store = Store(
+        admin,
+        reader_properties(config),
+        config.topic("summaries"),
+        config.topic("state"),
+        config.summaries.partitions,
+    )
+    return DecideWorker(
+        config,
+        lambda: Decider(config, references),
+        store,
+        Member(consumer_properties(config, "decide", name)),
+        _outbox("decide", config, name, embedded=embedded),
+        metrics,
+        health,
+        math.inf if embedded else _retention_ms(admin, store.summaries),
+    )
+
+
+def _outbox(role: str, config: Config, name: str, *, embedded: bool) -> Outbox:
+    unsafe = os.environ.get(UNSAFE) == "1"
+    if unsafe:
+        log.critical("transactions are switched off: records will be lost or doubled", extra={"by": UNSAFE})
+    if embedded or unsafe:
+        return AtLeastOnceOutbox(role, producer_properties(config))
+    return TransactionalOutbox(role, transactional_properties(config, role, name))
+
+
+def _check_topics(admin: AdminClient, config: Config) -> None:
+    """Summaries and state must have as many partitions as configured: models are spread over them."""
+    try:
+        topics = admin.list_topics(timeout=CALL_TIMEOUT_S).topics
+    except KafkaException as error:
+        message = f"kafka: expected an answer within {CALL_TIMEOUT_S:g} s, got {error.args[0].str()}"
+        raise StreamMonitorError(message) from error
+    wanted = dict.fromkeys((config.topic("summaries"), config.topic("state")), config.summaries.partitions)
+    wanted |= dict.fromkeys((config.topic("alerts"), config.topic("rejects")), 0)
+    problems = []
+    for name, partitions in wanted.items():
+        found = len(topics[name].partitions) if name in topics else 0
+        if not found:
+            problems.append(f"{name}: expected this topic, got none; `stream-monitor topics create` makes it")
+        elif partitions and found != partitions:
+            problems.append(f"{name}: expected {partitions} partitions, got {found}; they cannot change")
+    if problems:
+        raise StreamMonitorError("\n".join(problems))
+
+
+def _retention_ms(admin: AdminClient, topic: str) -> float:
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    entries: dict[str, Any] = admin.describe_configs([resource])[resource].result(CALL_TIMEOUT_S)
+    retention_ms = int(entries["retention.ms"].value)
+    return retention_ms if retention_ms >= 0 else math.inf
