@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stream_monitor.alerting.alert import Alert
 from stream_monitor.alerting.ledger import ledger_finding
@@ -50,7 +50,9 @@ class Decider:
     ``counters`` count what happened since the start of the process, for metrics.
     """
 
-    def __init__(self, config: Config, references: References, topics: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, config: Config, references: References, topics: Mapping[str, int] | None = None
+    ) -> None:
         self._config = config
         self._references = references
         self._topics = topics or dict.fromkeys(config.predictions.topics, config.predictions.lateness_ms)

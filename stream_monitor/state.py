@@ -30,7 +30,9 @@ def unpack(kind: str, version: int, data: bytes) -> dict[str, Any]:
         message = f"{kind}: expected bytes of this kind, got {len(data)} damaged bytes ({error}); not used"
         raise FormatError(message) from error
     if found_kind != kind or found_version != version or not isinstance(state, dict):
-        message = f"{kind}: expected version {version}, got {found_kind!r} version {found_version!r}; not used"
+        message = (
+            f"{kind}: expected version {version}, got {found_kind!r} version {found_version!r}; not used"
+        )
         raise FormatError(message)
     return state
 

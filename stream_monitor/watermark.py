@@ -42,7 +42,7 @@ class Clock:
 
 @dataclass(slots=True)
 class Judged:
-    """Per row of a batch: the clock once the row was read, whether it is late, and whether only a claim made it so.
+    """Per row of a batch: the clock once the row was read, whether it is late, and whether by a claim alone.
 
     A late row is counted in the slice that holds ``clock``: that slice cannot have closed before the
     row was read, and the choice depends on nothing but the row's own partition.
@@ -132,7 +132,9 @@ class Ledger:
             self.partitions[one.source.topic] = one.partitions
             known = self.sources.get(one.source)
             if known is None:
-                self.sources[one.source] = SourceState(one.topic_id, one.next, one.clock, one.claim, one.drained)
+                self.sources[one.source] = SourceState(
+                    one.topic_id, one.next, one.clock, one.claim, one.drained
+                )
                 continue
             known.topic_id = one.topic_id
             known.next = max(known.next, one.next)

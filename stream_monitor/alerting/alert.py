@@ -53,7 +53,14 @@ class Alert:
     @property
     def id(self) -> str:
         """A hash of (pipeline, stream, signal, check, change slice): the same change has the same id."""
-        said = [self.pipeline, *self.stream, self.subject, self.finding.signal, self.check, self.finding.since]
+        said = [
+            self.pipeline,
+            *self.stream,
+            self.subject,
+            self.finding.signal,
+            self.check,
+            self.finding.since,
+        ]
         return blake2b(orjson.dumps(said), digest_size=16).hexdigest()
 
     @property
@@ -90,7 +97,12 @@ class Alert:
             },
             "before": _level(finding.before),
             "after": _level(finding.after),
-            "effect": {"score": finding.score, "unit": finding.unit, "value": finding.effect, "minimum": finding.dead},
+            "effect": {
+                "score": finding.score,
+                "unit": finding.unit,
+                "value": finding.effect,
+                "minimum": finding.dead,
+            },
             "evidence": {
                 "detector": finding.detector,
                 "statistic": finding.statistic,

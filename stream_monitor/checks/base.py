@@ -17,7 +17,7 @@ from stream_monitor.events import Float64s
 from stream_monitor.reference import Reference
 from stream_monitor.summary.summary import Count, Summary
 
-__all__ = ["Check", "Measure", "Score", "Unit", "Observations", "concatenate", "rates"]
+__all__ = ["Check", "Measure", "Observations", "Score", "Unit", "concatenate", "rates"]
 
 
 class Unit(StrEnum):

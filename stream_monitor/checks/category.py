@@ -25,7 +25,7 @@ class CategoryMeasure:
     """Scores of all categorical signals. Cost: one look-up per distinct value of the slice."""
 
     def __init__(self, reference: Reference, min_effect: MinEffect) -> None:
-        self._places: dict[str, tuple[dict[str, int], int, int]] = {}
+        self._places: dict[str, tuple[dict[str, int], int]] = {}
         self.scores: list[Score] = []
         for signal in sorted(reference.kinds):
             if reference.kinds[signal] is Kind.CATEGORY:
@@ -36,7 +36,9 @@ class CategoryMeasure:
         values = reference.values.get(signal, {})
         names = sorted(values, key=lambda text: (-values[text], text))
         first, largest = len(self.scores), names[:LARGEST]
-        self.scores += [Score("drift", signal, f"share of {name!r}", Unit.SHARE, min_effect.share) for name in largest]
+        self.scores += [
+            Score("drift", signal, f"share of {name!r}", Unit.SHARE, min_effect.share) for name in largest
+        ]
         other = len(self.scores)
         self.scores.append(Score("drift", signal, f"share of {OTHER}", Unit.SHARE, min_effect.share))
         unseen = other
@@ -45,20 +47,20 @@ class CategoryMeasure:
             self.scores.append(Score("unseen", signal, f"share of {UNSEEN}", Unit.SHARE, min_effect.rate))
         places = {name: first + position for position, name in enumerate(largest)}
         places.update(dict.fromkeys(names[LARGEST:], other))
-        self._places[signal] = (places, first, unseen)
+        self._places[signal] = (places, unseen)
 
     def measure(self, summary: Summary) -> Observations:
         hits, n = np.zeros(len(self.scores)), np.zeros(len(self.scores))
-        present = set(summary.signals)
-        totals = {name: summary.texts_total(name) if name in present else 0 for name in self._places}
-        for signal, (places, _, unseen) in self._places.items():
+        totals = dict(zip(summary.signals, summary.texts.tolist(), strict=True))
+        values = summary.values
+        for signal, (places, unseen) in self._places.items():
             known = 0
-            for text, count in summary.values.get(signal, {}).items():
+            for text, count in values.get(signal, {}).items():
                 if (place := places.get(text)) is not None:
                     hits[place] += count
                     known += count
-            hits[unseen] += totals[signal] - known
-        n[:] = [totals[signal] for signal in self._of_score]
+            hits[unseen] += totals.get(signal, 0) - known
+        n[:] = [totals.get(signal, 0) for signal in self._of_score]
         return rates(hits, n)
 
 

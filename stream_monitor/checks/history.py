@@ -63,21 +63,21 @@ class History:
         center = np.array([self._centers.get(name, 0.0) for name in self._signals])
         values = _VALUES[keys[known] % BINS] + center[where]
         k = len(self._signals)
-        sums = np.stack([
-            np.bincount(where, counts, k),
-            np.bincount(where, counts * values, k),
-            np.bincount(where, counts * values * values, k),
-        ])
+        sums = np.stack(
+            [
+                np.bincount(where, counts, k),
+                np.bincount(where, counts * values, k),
+                np.bincount(where, counts * values * values, k),
+            ]
+        )
         for row, name in enumerate(summary.signals):
             if name in self._grids and numbers[row] >= 0:
                 sums[:, numbers[row]] = self._on_grid(summary, row, name)
         return sums
 
     def _on_grid(self, summary: Summary, row: int, name: str) -> tuple[float, float, float]:
-        grid, counts = self._grids[name], summary.counts[row]
-        n = int(counts[Count.NUMBER] + counts[Count.NUMERIC_STRING] - counts[Count.NAN] - counts[Count.INF])
-        total = int(counts[Count.GRID_SUM])
-        squares = (int(counts[Count.GRID_SQUARES_HIGH]) << 32) + int(counts[Count.GRID_SQUARES_LOW])
+        grid, n = self._grids[name], int(summary.numbers[row])
+        total, squares = int(summary.counts[row, Count.GRID_SUM]), summary.grid_squares(row)
         mean = grid.center * n + grid.unit * total
         square = grid.center**2 * n + 2.0 * grid.center * grid.unit * total + grid.unit**2 * squares
         return float(n), mean, square

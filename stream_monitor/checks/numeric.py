@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stream_monitor.checks.base import Observations, Score, Unit, concatenate, counts_of, rates
+from stream_monitor.checks.base import Observations, Score, Unit, concatenate, rates
 from stream_monitor.events import Float64s, Int64s
 from stream_monitor.reference import Kind, Reference
-from stream_monitor.summary.codes import BINS
+from stream_monitor.summary.codes import BINS, ZERO_BIN
 from stream_monitor.summary.summary import Count, Summary
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ class NumericMeasure:
         self._find_narrow(reference.summary, np.bincount(where, minlength=k))
         self.scores = [
             Score(NAME, signal, name, Unit.SD if narrow and name == "location" else Unit.RANK, dead)
-            for name, dead in zip(
-                POLYNOMIALS, [min_effect.location] + [min_effect.shape] * 3, strict=True
-            )
+            for name, dead in zip(POLYNOMIALS, [min_effect.location] + [min_effect.shape] * 3, strict=True)
             for signal, narrow in zip(self._signals, self._narrow, strict=True)
         ] + [
             Score(NAME, signal, name, Unit.SHARE, min_effect.rate)
@@ -61,7 +59,7 @@ class NumericMeasure:
 
     @property
     def unwatchable(self) -> list[str]:
-        """Signals whose spread is lost in their size (epoch milliseconds): they need `center` in the config."""
+        """Signals whose spread is lost in their size (epoch milliseconds): they need `center`."""
         return [name for name, blind in zip(self._signals, self._blind, strict=True) if blind]
 
     def measure(self, summary: Summary) -> Observations:
@@ -79,8 +77,10 @@ class NumericMeasure:
         parts = [_moments(n, where, counts, values, k) for values in polynomials]
         parts[0] = self._located(parts[0], summary)
         bins = keys % BINS
-        for outside in (bins > self._highest[where], bins < self._lowest[where]):
-            parts.append(rates(np.bincount(where, counts * outside, k), n))
+        parts += [
+            rates(np.bincount(where, counts * outside, k), n)
+            for outside in (bins > self._highest[where], bins < self._lowest[where])
+        ]
         return concatenate(parts)
 
     def _local(self, summary: Summary) -> tuple[Int64s, Float64s, Int64s]:
@@ -104,8 +104,7 @@ class NumericMeasure:
 
     def _find_narrow(self, reference: Summary, occupied: Int64s) -> None:
         n, mean, variance = self._fine(reference)
-        zero = BINS // 2
-        one_sign = (self._lowest > zero) | (self._highest < zero)
+        one_sign = (self._lowest > ZERO_BIN) | (self._highest < ZERO_BIN)
         varies = variance > 0.0
         self._narrow = (occupied <= NARROW_BINS) & one_sign & varies
         self._blind = self._narrow & (np.sqrt(variance) < NARROW_SD_CODES) & (n > 0)
@@ -114,15 +113,16 @@ class NumericMeasure:
 
     def _fine(self, summary: Summary) -> tuple[Float64s, Float64s, Float64s]:
         """n, mean and variance of the fine codes, exact until the division."""
-        counts = counts_of(summary, self._signals)
-        n = counts[:, Count.NUMBER] + counts[:, Count.NUMERIC_STRING] - counts[:, Count.NAN] - counts[:, Count.INF]
-        mean, variance = np.zeros(len(n)), np.zeros(len(n))
-        for row in np.flatnonzero(n > 0):
-            size, total = int(n[row]), int(counts[row, Count.FINE_SUM])
-            squares = (int(counts[row, Count.FINE_SQUARES_HIGH]) << 32) + int(counts[row, Count.FINE_SQUARES_LOW])
-            mean[row] = total / size
-            variance[row] = (squares * size - total * total) / (size * size)
-        return n.astype(np.float64), mean, variance
+        k = len(self._signals)
+        n, mean, variance = np.zeros(k), np.zeros(k), np.zeros(k)
+        for row, (name, size) in enumerate(zip(summary.signals, summary.numbers.tolist(), strict=True)):
+            at = self._position.get(name)
+            if at is None or not size:
+                continue
+            total = int(summary.counts[row, Count.FINE_SUM])
+            n[at], mean[at] = size, total / size
+            variance[at] = (summary.fine_squares(row) * size - total * total) / (size * size)
+        return n, mean, variance
 
     def _located(self, by_rank: Observations, summary: Summary) -> Observations:
         if not self._narrow.any():

@@ -10,37 +10,29 @@ import numpy as np
 from stream_monitor.checks.base import Observations, Score, Unit, counts_of, rates
 from stream_monitor.events import Float64s, Int64s
 from stream_monitor.reference import Kind, Reference
-from stream_monitor.summary.summary import Count, Summary
+from stream_monitor.summary.summary import TYPES, Count, Summary
 
 if TYPE_CHECKING:
     from stream_monitor.config import MinEffect
 
-_TYPES = [
-    Count.NULL,
-    Count.NUMBER,
-    Count.NUMERIC_STRING,
-    Count.STRING,
-    Count.BOOL,
-    Count.ARRAY,
-    Count.OBJECT,
-]
 _NOT_NUMBERS = [Count.STRING, Count.BOOL, Count.ARRAY, Count.OBJECT]
+_NOT_TEXTS = [Count.NUMBER, Count.ARRAY, Count.OBJECT]
 Counts = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
 
 def _missing(counts: Counts, rows: int, _numeric: np.ndarray) -> tuple[Int64s, Int64s]:
-    absent = rows - counts[:, _TYPES].sum(axis=1)
+    absent = rows - counts[:, TYPES].sum(axis=1)
     return absent + counts[:, Count.NULL], np.full(len(counts), rows, np.int64)
 
 
 def _present(counts: Counts) -> Int64s:
-    present: Int64s = counts[:, _TYPES[1:]].sum(axis=1)
+    present: Int64s = counts[:, Count.NUMBER : Count.OBJECT + 1].sum(axis=1)
     return present
 
 
 def _wrong_type(counts: Counts, _rows: int, numeric: np.ndarray) -> tuple[Int64s, Int64s]:
     """As observe judged it by the declaration, or by what the reference found the signal to be."""
-    undeclared = np.where(numeric, counts[:, _NOT_NUMBERS].sum(axis=1), 0)
+    undeclared = np.where(numeric, counts[:, _NOT_NUMBERS].sum(axis=1), counts[:, _NOT_TEXTS].sum(axis=1))
     return np.maximum(counts[:, Count.WRONG_TYPE], undeclared), _present(counts)
 
 

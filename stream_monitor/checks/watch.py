@@ -130,7 +130,9 @@ class Watch:
         groups = np.unique(self._group[beyond])
         new = groups[~self._firing[groups]]
         self._firing[new] = True
-        return [self._finding(np.flatnonzero(beyond & (self._group == group)), effect, start) for group in new]
+        return [
+            self._finding(np.flatnonzero(beyond & (self._group == group)), effect, start) for group in new
+        ]
 
     def _rearm(self, changed: np.ndarray, effect: np.ndarray) -> None:
         if not self._firing.any():
@@ -193,9 +195,7 @@ class Watch:
         watch._last = state["last"]
         saved = dict(zip(state["names"], state["detectors"], strict=True))
         if watch._names == state["names"]:
-            watch._detectors = [
-                detectors.restore(one.name, saved[_label(one)]) for one in model.detectors
-            ]
+            watch._detectors = [detectors.restore(one.name, saved[_label(one)]) for one in model.detectors]
             watch._pending = {name: state["pending"][name] for name, _ in _PENDING}
             watch._firing = state["firing"]
         return watch
@@ -214,8 +214,15 @@ def _label(configured: Any) -> str:
 
 
 def _make(configured: Any, scores: int) -> Detector:
-    """ADWIN's delta is the model's, shared equally among its scores."""
+    """ADWIN's delta is the model's, shared equally among its scores.
+
+    Page-Hinkley's defaults are in standard deviations of the reference: changes below 0.05 are tolerated,
+    and by Wald's approximation, exp(2 delta threshold) / (2 delta^2) events, a score of independent
+    events alarms once in 10^11.
+    """
     params = dict(configured.params)
     if configured.name == "adwin":
         params["delta"] = params.get("delta", 0.002) / max(scores, 1)
+    if configured.name == "page_hinkley":
+        params = {"delta": 0.05, "threshold": 200.0} | params
     return detectors.make(_label(configured), scores, params)

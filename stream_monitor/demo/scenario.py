@@ -82,7 +82,9 @@ class Scenario:
         without_balance = random.random(n) < 0.03
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
         events = []
-        for row, time, one_score, no_balance in zip(rows, times.tolist(), score.tolist(), without_balance, strict=True):
+        for row, time, one_score, no_balance in zip(
+            rows, times.tolist(), score.tolist(), without_balance, strict=True
+        ):
             features = dict(zip(columns, row, strict=True))
             if no_balance:
                 features["balance"] = None

@@ -1,0 +1,1 @@
+"""The demo: a model that drifts at a stated moment, and the monitor that finds it."""
