@@ -65,7 +65,7 @@ def _observe(
         Observer(config, References(config)),
         Member(consumer_properties(config, "observe", name)),
         _outbox("observe", config, name, embedded=embedded),
-        Watch(admin, config.predictions.topics),
+        Watch(admin, config.predictions.topics, topic_ids=not embedded),
         metrics,
         health,
     )
