@@ -28,11 +28,19 @@ Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
 class _Events:
     """The JSON objects of a batch, where each stands, and what was none."""
 
+    source: Int64s
     objects: list[dict[str, Any]]
     record: Int64s
     row: Int64s
     rejects: list[Reject] = field(default_factory=list)
     skipped: dict[int, int] = field(default_factory=dict)
+
+    def reject(self, record: int, row: int, problem: Problem) -> None:
+        self.rejects.append(Reject(record, row, *problem, source=int(self.source[record])))
+
+    def skip(self, record: int) -> None:
+        source = int(self.source[record])
+        self.skipped[source] = self.skipped.get(source, 0) + 1
 
 
 class JsonCodec:
@@ -92,7 +100,7 @@ class JsonCodec:
         )
         problems = id_problems | time_problems | stream_problems
         for row, problem in problems.items():
-            events.rejects.append(Reject(int(record[row]), int(events.row[row]), *problem))
+            events.reject(int(record[row]), int(events.row[row]), problem)
         kept = np.ones(len(objects), np.bool_)
         kept[list(problems)] = False
         position = np.cumsum(kept) - 1
@@ -133,22 +141,23 @@ def _events(records: Records) -> _Events:
     """Parse, and take arrays apart."""
     documents = parse_all(records.values)
     if set(map(type, documents)) == {dict}:
-        return _Events(documents, np.arange(len(documents)), np.zeros(len(documents), np.int64))
+        return _Events(
+            records.source, documents, np.arange(len(documents)), np.zeros(len(documents), np.int64)
+        )
     objects: list[dict[str, Any]] = []
     places: list[tuple[int, int]] = []
-    events = _Events(objects, np.empty(0, np.int64), np.empty(0, np.int64))
+    events = _Events(records.source, objects, np.empty(0, np.int64), np.empty(0, np.int64))
     for record, document in enumerate(documents):
         if isinstance(document, Tombstone) or document == []:
-            source = int(records.source[record])
-            events.skipped[source] = events.skipped.get(source, 0) + 1
+            events.skip(record)
             continue
         if isinstance(document, Unparsable):
-            events.rejects.append(Reject(record, 0, Reason.NOT_JSON, document.why))
+            events.reject(record, 0, Problem(Reason.NOT_JSON, document.why))
             continue
         several = document if isinstance(document, list) else [document]
         if len(several) > ROWS_MAX:
             detail = f"expected at most {ROWS_MAX} events in a record, got {len(several)}"
-            events.rejects.append(Reject(record, 0, Reason.TOO_MANY_ROWS, detail))
+            events.reject(record, 0, Problem(Reason.TOO_MANY_ROWS, detail))
             continue
         for row, event in enumerate(several):
             if type(event) is dict:
@@ -156,7 +165,7 @@ def _events(records: Records) -> _Events:
                 places.append((record, row))
             else:
                 detail = f"expected an object, got {shown(event)}"
-                events.rejects.append(Reject(record, row, Reason.NOT_OBJECT, detail))
+                events.reject(record, row, Problem(Reason.NOT_OBJECT, detail))
     place = np.array(places, np.int64).reshape(-1, 2)
     events.record, events.row = place[:, 0], place[:, 1]
     return events
