@@ -72,6 +72,13 @@ class Detector(Protocol):
     def skip(self, slices: int) -> None:
         """Pass a run of slices in which no signal saw an event. O(1), however long."""
 
+    @property
+    def nbytes(self) -> int:
+        """What the state takes, in bytes."""
+
+    def bytes_max(self, slices: int) -> int:
+        """Bound on ``nbytes`` once so many slices with events were seen."""
+
     def snapshot(self) -> Snapshot:
         """Everything that the detector is; holds copies."""
 

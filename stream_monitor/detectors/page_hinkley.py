@@ -67,12 +67,11 @@ class PageHinkley:
     ) -> None:
         if not 0 < alpha <= 1:
             raise ValueError(f"page_hinkley.alpha: expected 0 < alpha <= 1, got {alpha}")
-        if delta < 0 or threshold <= 0 or min_instances < 1:
-            message = (
+        if not (delta >= 0 and threshold > 0 and min_instances >= 1):
+            raise ValueError(
                 "page_hinkley: expected delta >= 0, threshold > 0, min_instances >= 1, "
                 f"got {delta}, {threshold}, {min_instances}"
             )
-            raise ValueError(message)
         self.signals = signals
         self.delta = delta
         self.threshold = threshold

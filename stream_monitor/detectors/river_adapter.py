@@ -97,7 +97,7 @@ class River:
         self._slices = 0
         self._watched: Int64s = np.ones(signals, np.int64)
         self._count: Int64s = np.zeros(signals, np.int64)
-        # Observations (rows, S), oldest first, count[i] of signal i: what its detector was fed.
+        # Observations (rows, S), oldest first, count[i] of signal i, zeros behind: what it was fed.
         self._mean: Float64s = np.zeros((0, signals))
         self._n: Float64s = np.zeros((0, signals))
         self._m2: Float64s = np.zeros((0, signals))
@@ -116,10 +116,9 @@ class River:
         told = changed[self._count[changed] > 1]
         changes = self._changes(told, current) if told.size else None
         for i in changed:
-            self._detectors[i] = self._fresh()
-        self._count[changed] = 0
+            self._keep(i, 0)
         for i in seen[self._count[seen] == 2 * self.memory]:
-            self._forget(i)
+            self._keep(i, self.memory)
         return changes
 
     def skip(self, slices: int) -> None:
@@ -199,11 +198,13 @@ class River:
         self._slice[slot, seen] = current
         self._count[seen] += 1
 
-    def _forget(self, signal: int) -> None:
-        """Keep the younger half: a function of what was fed, not of when a snapshot was taken."""
-        for values in (self._mean, self._n, self._m2, self._slice):
-            values[: self.memory, signal] = values[self.memory : 2 * self.memory, signal]
-        self._count[signal] = self.memory
+    def _keep(self, signal: int, observations: int) -> None:
+        """Forget all but the latest: a function of what was fed, not of when a snapshot was taken."""
+        count = self._count[signal]
+        for log in (self._mean, self._n, self._m2, self._slice):
+            log[:observations, signal] = log[count - observations : count, signal]
+            log[observations:, signal] = 0
+        self._count[signal] = observations
         self._rebuild(signal)
 
     def _rebuild(self, signal: int) -> None:
@@ -213,12 +214,13 @@ class River:
 
     def _changes(self, changed: Int64s, current: int) -> Changes:
         rows = self._count[changed].max()
-        fed = np.arange(rows)[:, np.newaxis] < self._count[changed]
-        n = np.where(fed, self._n[:rows, changed], 0.0)
-        mean, index = self._mean[:rows, changed], self._slice[:rows, changed]
-        cuts = Cuts.through(Buckets(n, n * mean, index, index), (n * mean).sum(axis=0))
+        n, mean = self._n[:rows, changed], self._mean[:rows, changed]
+        index = self._slice[:rows, changed]
+        window = Buckets(n, n * mean, index, index)
+        # cumsum, because the rounding of a plain sum depends on how many signals changed together.
+        cuts = Cuts.through(window, np.cumsum(window.total, axis=0)[-1])
         deviation = mean - cuts.total0[-1] / cuts.n0[-1]
-        m2 = np.where(fed, self._m2[:rows, changed] + n * np.square(deviation), 0.0).sum(axis=0)
-        place = locate(Buckets(n, n * mean, index, index), cuts, m2, among=cuts.real)
+        m2 = np.cumsum(self._m2[:rows, changed] + n * np.square(deviation), axis=0)[-1]
+        place = locate(window, cuts, m2, among=cuts.real)
         nothing = np.full(len(changed), np.nan)
         return describe(changed, cuts, place, current, statistic=nothing, threshold=nothing)
