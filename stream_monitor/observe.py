@@ -7,15 +7,16 @@ partition. So for each model, rows in = rows and late rows of its stream summari
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
 from stream_monitor.events import Batch, Delta, Group, Int64s, SliceKey, Source, Stream
-from stream_monitor.summary.columns import BLOCK_ROWS, Cells, summarise
-from stream_monitor.summary.plan import plan_of
+from stream_monitor.summary.columns import BLOCK_ROWS, summarise
+from stream_monitor.summary.histogram import run_starts
+from stream_monitor.summary.plan import Cells, Index, plan_of
 from stream_monitor.summary.shape import Kind, ReferenceShape, Shape
 from stream_monitor.summary.summary import Summary
 from stream_monitor.watermark import Clock, Judged, judge
@@ -55,7 +56,7 @@ def observe(
     clocks: dict[Source, Clock],
     lateness_ms: Mapping[str, int] | int,
 ) -> Summaries:
-    """Summarise a batch, and move ``clocks`` on past it. Cuts of the input do not change the sum of the results.
+    """Summarise a batch, and move ``clocks`` on past it. The sum of results is the same for any cut.
 
     ``lateness_ms`` is one number or one per topic.
     """
@@ -90,9 +91,9 @@ def _add_block(batch: Batch, group: Group, positions: Int64s, shape: Shape, summ
     if (slices[1:] < slices[:-1]).any():
         order = np.argsort(slices, kind="stable")
         positions, slices = positions[order], slices[order]
-    ends = np.flatnonzero(np.append(slices[1:] != slices[:-1], True))
-    cells = Cells(_as_index(positions), np.diff(ends, prepend=-1))
-    starts = (slices[ends] * shape.slice_ms).tolist()
+    first = run_starts(slices)
+    cells = Cells(_as_index(positions), np.diff(first, append=len(slices)), first)
+    starts = (slices[first] * shape.slice_ms).tolist()
     offsets = _offsets(batch, group.rows[positions], cells.sizes)
     parts: list[tuple[Stream, Kind]] = [(group.stream, "outputs")]
     if group.stream.role == LIVE:
@@ -100,15 +101,15 @@ def _add_block(batch: Batch, group: Group, positions: Int64s, shape: Shape, summ
     for stream, kind in parts:
         columns = group.features if kind == "features" else group.outputs
         plan = plan_of(shape, kind, tuple(columns))
-        for start, summary, ends_of in zip(starts, summarise(columns, plan, cells), offsets, strict=True):
-            summary.offsets = ends_of.copy()
+        for start, summary, ends in zip(starts, summarise(columns, plan, cells), offsets, strict=True):
+            summary.offsets = ends.copy()
             summaries.add(SliceKey(stream, start), summary)
 
 
-def _as_index(positions: Int64s) -> slice | Int64s:
+def _as_index(positions: Int64s) -> Index:
     """A slice where positions follow one another: taking it copies nothing."""
     first, last = int(positions[0]), int(positions[-1])
-    in_order = last - first + 1 == len(positions) and bool((np.diff(positions) == 1).all())
+    in_order = last - first + 1 == len(positions) and bool((positions[1:] > positions[:-1]).all())
     return slice(first, last + 1) if in_order else positions
 
 
@@ -116,9 +117,10 @@ def _offsets(batch: Batch, rows: Int64s, sizes: Int64s) -> list[dict[Source, tup
     """Per cell of rows that follow one another, the first and last offset of each source."""
     width = len(batch.sources)
     keys = np.repeat(np.arange(len(sizes)) * width, sizes) + batch.source[rows]
-    order = np.argsort(keys, kind="stable")
-    keys, offset = keys[order], batch.offset[rows[order]]
-    starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+    if (keys[1:] < keys[:-1]).any():
+        order = np.argsort(keys, kind="stable")
+        keys, rows = keys[order], rows[order]
+    offset, starts = batch.offset[rows], run_starts(keys)
     firsts, lasts = np.minimum.reduceat(offset, starts).tolist(), np.maximum.reduceat(offset, starts).tolist()
     found: list[dict[Source, tuple[int, int]]] = [{} for _ in sizes]
     for key, first, last in zip(keys[starts].tolist(), firsts, lasts, strict=True):
@@ -154,7 +156,7 @@ class ReferenceShapes(Protocol):
 class Observer:
     """Batches in, deltas out: what an observe worker holds between two commits.
 
-    ``clocks``, by source: set a source's before its first batch where it was read before, and drop it with the source.
+    ``clocks``: set that of a source before its first batch if it was read before; drop it with the source.
     """
 
     def __init__(self, config: Config, references: ReferenceShapes) -> None:
@@ -172,7 +174,7 @@ class Observer:
         _add_batch(batch, judged, self._shape_of, self._summaries)
 
     def flush(self) -> Observed:
-        """All deltas since the last flush, each small enough for one record; then begins anew. Clocks stay."""
+        """All deltas since the last flush, each small enough for a record; then begin anew. Clocks stay."""
         deltas = []
         for key, summary in sorted(self._summaries.items()):
             shape = self._shape_of(key.stream.model).hash

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from heapq import nsmallest
 from typing import TypeVar
 
 K = TypeVar("K")
@@ -23,10 +22,11 @@ TEXT_MAX = 128
 """Characters of a text that is kept; longer ones end in "#" and their hash."""
 
 _HASH_BYTES = 8
+_UNTRIMMED_MAX = 8 * NAMED_MAX
 
 
 def bounded(text: str) -> str:
-    """The text as it is kept: at most TEXT_MAX characters, and what UTF-8 cannot say (lone surrogates) escaped."""
+    """The text as it is kept: TEXT_MAX characters at most; lone surrogates, which UTF-8 cannot say, are escaped."""
     if len(text) <= TEXT_MAX and text.isascii():
         return text
     raw = text.encode("utf-8", "backslashreplace")
@@ -39,7 +39,7 @@ def bounded(text: str) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def text_hash(text: str) -> int:
-    """64 bits of BLAKE2b, the same on every machine, of a bounded text (the cache holds up to 32 MB of them)."""
+    """64 bits of BLAKE2b, the same everywhere, of a bounded text (the cache holds up to 32 MB of them)."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_HASH_BYTES).digest(), "big")
 
 
@@ -55,37 +55,45 @@ def number_text(number: float) -> str:
 
 @dataclass(slots=True)
 class Named:
-    """Counts by name of one signal: ``kept`` values of the reference, ``others`` by smallest hash."""
+    """Counts by name of one signal: ``kept`` values of the reference, and others, by smallest hash.
+
+    While it is filled it may hold up to _UNTRIMMED_MAX others.
+    """
 
     kept: dict[str, int] = field(default_factory=dict)
-    others: dict[str, int] = field(default_factory=dict)
+    _others: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, counts: Mapping[str, int], reference: frozenset[str]) -> Named:
         """Of counts by bounded text."""
-        named = cls()
-        for text, count in counts.items():
-            (named.kept if text in reference else named.others)[text] = count
-        named.trim()
+        kept = {text: counts[text] for text in reference.intersection(counts)}
+        named = cls(kept, {text: count for text, count in counts.items() if text not in kept})
+        named._trim(_UNTRIMMED_MAX)
         return named
+
+    @property
+    def others(self) -> dict[str, int]:
+        """The NAMED_MAX with the smallest hashes, equal hashes by text."""
+        self._trim(NAMED_MAX)
+        return self._others
 
     def merge(self, other: Named) -> None:
         add_counts(self.kept, other.kept.items())
-        add_counts(self.others, other.others.items())
-        self.trim()
+        add_counts(self._others, other._others.items())
+        self._trim(_UNTRIMMED_MAX)
 
     def copy(self) -> Named:
-        return Named(self.kept.copy(), self.others.copy())
+        return Named(self.kept.copy(), self._others.copy())
 
     def halves(self) -> tuple[Named, Named]:
         """Two that merge to this one."""
         (kept, more_kept), (others, more_others) = halves_of(self.kept), halves_of(self.others)
         return Named(kept, others), Named(more_kept, more_others)
 
-    def trim(self) -> None:
-        """Leave the NAMED_MAX others with the smallest hashes, equal hashes by text."""
-        if len(self.others) > NAMED_MAX:
-            self.others = {text: self.others[text] for text in nsmallest(NAMED_MAX, self.others, key=_rank)}
+    def _trim(self, most: int) -> None:
+        if len(self._others) > most:
+            ranked = sorted(zip(map(text_hash, self._others), self._others, strict=True))
+            self._others = {text: self._others[text] for _, text in ranked[:NAMED_MAX]}
 
 
 def add_counts(counts: dict[str, int], more: Iterable[tuple[str, int]]) -> None:
@@ -99,7 +107,3 @@ def halves_of(mapping: dict[K, V]) -> tuple[dict[K, V], dict[K, V]]:
     items = list(mapping.items())
     middle = (len(items) + 1) // 2
     return dict(items[:middle]), dict(items[middle:])
-
-
-def _rank(text: str) -> tuple[int, str]:
-    return text_hash(text), text

@@ -21,7 +21,7 @@ class Grid:
 
 
 def steps_of(values: Float64s, center: Float64s, unit: Float64s) -> Float64s:
-    """Whole units from the center, not clipped yet, as float64 (n,). Equal on every machine: IEEE operations only."""
+    """Whole units from the center, not clipped yet, float64 (n,). Equal on every machine: IEEE only."""
     with np.errstate(over="ignore"):
         steps = values - center
         steps /= unit

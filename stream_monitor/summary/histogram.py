@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from stream_monitor.events import Int64s
 
-Keys = NDArray[np.int32] | NDArray[np.int64]
+Keys = NDArray[np.integer]
 
 _DENSE_RATIO = 8
 """Counting into a dense array pays while it is at most this many times longer than the keys."""
@@ -44,12 +44,14 @@ def _sum_sorted(keys: Keys, counts: Int64s | None) -> tuple[Int64s, Int64s]:
     else:
         order = np.argsort(keys)
         keys, counts = keys[order], counts[order]
-    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-    if counts is None:
-        totals = np.diff(starts, append=len(keys))
-    else:
-        totals = np.add.reduceat(counts, starts)
+    starts = run_starts(keys)
+    totals = np.diff(starts, append=len(keys)) if counts is None else np.add.reduceat(counts, starts)
     return keys[starts].astype(np.int64), totals
+
+
+def run_starts(values: Keys) -> Int64s:
+    """Where runs of equal values begin; there must be a value."""
+    return np.concatenate(([0], (values[1:] != values[:-1]).nonzero()[0] + 1))
 
 
 class Tally:

@@ -2,47 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_monitor.events import Float64s, Int64s, JsonType
+from stream_monitor.events import Column, Float64s, Int64s, JsonType
 from stream_monitor.summary.categories import bounded
 from stream_monitor.summary.shape import Kind, Shape, SignalShape
 
-NUMERIC = (JsonType.NUMBER, JsonType.NUMERIC_STRING)
-TEXTUAL = (JsonType.NUMERIC_STRING, JsonType.STRING, JsonType.BOOL)
+MIXED: Final = len(JsonType)
+"""In the place of a JSON type: the rows of a column differ in it."""
 
+_NUMERIC = (JsonType.NUMBER, JsonType.NUMERIC_STRING)
+_TEXTUAL = (JsonType.NUMERIC_STRING, JsonType.STRING, JsonType.BOOL)
 _NEVER_EXPECTED = (JsonType.ARRAY, JsonType.OBJECT)
+
+Index = slice | Int64s
+Table = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Which rows of a block belong together: ``index`` takes them from a column, cell by cell.
+
+    ``sizes`` (C,), none of them 0: how many rows each cell has; ``starts`` (C,): after how many it begins.
+    """
+
+    index: Index
+    sizes: Int64s
+    starts: Int64s
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """The declared ranges, (S,); infinite where there is none. ``declared`` (S,) says where there is one."""
+
+    declared: Table
+    lowest: Float64s
+    highest: Float64s
+
+
+@dataclass(frozen=True, slots=True)
+class Grids:
+    """The grids, (S,). ``declared`` (S,) says where there is one."""
+
+    declared: Table
+    center: Float64s
+    unit: Float64s
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """For the ``signals`` (ascending) of those columns that are summarised; arrays run along them.
 
-    ``numeric``, ``textual`` and ``wrong`` (S, len(JsonType)) say by JSON type what counts as a number, as a
-    category value, and as a wrong type. Of ``unnamed`` columns values are only counted, as dropped: they
-    are undeclared, and their names too long to keep.
+    ``numeric``, ``textual`` and ``wrong`` (S, MIXED + 1) say by JSON type what counts as a number, as a
+    category value, and as a wrong type; for MIXED nothing does. Of ``unnamed`` columns values are only
+    counted, as dropped: they are undeclared, and their names too long to keep.
     """
 
     signals: tuple[str, ...]
     shapes: tuple[SignalShape, ...]
     unnamed: tuple[str, ...]
     signal_limit: int
-    declared: NDArray[np.bool_]
-    numeric: NDArray[np.bool_]
-    textual: NDArray[np.bool_]
-    wrong: NDArray[np.bool_]
+    declared: Table
+    numeric: Table
+    textual: Table
+    wrong: Table
     center: Float64s | None
-    ranged: NDArray[np.bool_]
-    lowest: Float64s
-    highest: Float64s
-    gridded: NDArray[np.bool_]
-    grid_center: Float64s
-    grid_unit: Float64s
+    ranges: Ranges | None
+    grids: Grids | None
 
     @classmethod
     def of(cls, shape: Shape, kind: Kind, names: Iterable[str]) -> Plan:
@@ -51,7 +86,6 @@ class Plan:
         unnamed = tuple(name for name, one in known.items() if not one.declared and bounded(name) != name)
         watched = {name: one for name, one in known.items() if one.watch and name not in unnamed}
         shapes = tuple(watched.values())
-        ranges = [one.range or (-np.inf, np.inf) for one in shapes]
         centers = np.array([one.center or 0.0 for one in shapes])
         return cls(
             signals=tuple(watched),
@@ -63,12 +97,8 @@ class Plan:
             textual=_table([_textual(one) for one in shapes]),
             wrong=_table([_wrong(one) for one in shapes]),
             center=centers if centers.any() else None,
-            ranged=np.array([one.range is not None for one in shapes], np.bool_),
-            lowest=np.array([low for low, _ in ranges], np.float64),
-            highest=np.array([high for _, high in ranges], np.float64),
-            gridded=np.array([one.grid is not None for one in shapes], np.bool_),
-            grid_center=np.array([one.grid.center if one.grid else 0.0 for one in shapes], np.float64),
-            grid_unit=np.array([one.grid.unit if one.grid else 1.0 for one in shapes], np.float64),
+            ranges=_ranges(shapes),
+            grids=_grids(shapes),
         )
 
 
@@ -78,31 +108,55 @@ def plan_of(shape: Shape, kind: Kind, names: tuple[str, ...]) -> Plan:
     return Plan.of(shape, kind, names)
 
 
-def _numeric(signal: SignalShape) -> Iterable[JsonType]:
+def types_of(columns: Sequence[Column]) -> list[int]:
+    """The JSON type of each column, or MIXED."""
+    return [column.types if isinstance(column.types, JsonType) else MIXED for column in columns]
+
+
+def types_in(column: Column, cells: Cells) -> NDArray[np.uint8]:
+    """The JSON type of each row of a column, cell by cell."""
+    if isinstance(column.types, JsonType):
+        return np.full(int(cells.sizes.sum()), column.types, np.uint8)
+    return column.types[cells.index]
+
+
+def starts_of(lengths: Int64s) -> Int64s:
+    """Where each of the segments that follow one another begins."""
+    return lengths.cumsum() - lengths
+
+
+def _numeric(signal: SignalShape) -> tuple[JsonType, ...]:
     if signal.type == "category":
         return ()
-    return (JsonType.NUMBER,) if signal.strict else NUMERIC
+    return (JsonType.NUMBER,) if signal.strict else _NUMERIC
 
 
-def _textual(signal: SignalShape) -> Iterable[JsonType]:
+def _textual(signal: SignalShape) -> tuple[JsonType, ...]:
     if signal.type == "number":
         return ()
-    return (*TEXTUAL, JsonType.NUMBER) if signal.type == "category" else TEXTUAL
+    return (*_TEXTUAL, JsonType.NUMBER) if signal.type == "category" else _TEXTUAL
 
 
-def _wrong(signal: SignalShape) -> Iterable[JsonType]:
+def _wrong(signal: SignalShape) -> tuple[JsonType, ...]:
     if signal.type != "number":
         return _NEVER_EXPECTED
-    texts = TEXTUAL if signal.strict else (JsonType.STRING, JsonType.BOOL)
+    texts = _TEXTUAL if signal.strict else (JsonType.STRING, JsonType.BOOL)
     return (*_NEVER_EXPECTED, *texts)
 
 
-def _table(types: Iterable[Iterable[JsonType]]) -> NDArray[np.bool_]:
-    return np.array([[one in chosen for one in JsonType] for chosen in types], np.bool_).reshape(
-        -1, len(JsonType)
-    )
+def _table(types: Iterable[tuple[JsonType, ...]]) -> Table:
+    rows = [[one in chosen for one in range(MIXED + 1)] for chosen in types]
+    return np.array(rows, np.bool_).reshape(-1, MIXED + 1)
 
 
-def segment_starts(lengths: Int64s) -> Int64s:
-    """Where each of the segments that follow one another begins."""
-    return np.cumsum(lengths) - lengths
+def _ranges(shapes: Sequence[SignalShape]) -> Ranges | None:
+    bounds = np.array([one.range or (-np.inf, np.inf) for one in shapes], np.float64).reshape(-1, 2)
+    declared = np.array([one.range is not None for one in shapes], np.bool_)
+    return Ranges(declared, bounds[:, 0], bounds[:, 1]) if declared.any() else None
+
+
+def _grids(shapes: Sequence[SignalShape]) -> Grids | None:
+    center = np.array([one.grid.center if one.grid else 0.0 for one in shapes], np.float64)
+    unit = np.array([one.grid.unit if one.grid else 1.0 for one in shapes], np.float64)
+    declared = np.array([one.grid is not None for one in shapes], np.bool_)
+    return Grids(declared, center, unit) if declared.any() else None

@@ -27,7 +27,7 @@ SignalKey = tuple[Kind, str]
 
 @dataclass(frozen=True, slots=True)
 class ReferenceShape:
-    """What a reference file says about form: the grid of numbers, the category values that are always named."""
+    """What a reference file says about form: grids of numbers, and the category values always named."""
 
     grids: Mapping[SignalKey, Grid]
     values: Mapping[SignalKey, frozenset[str]]
@@ -36,7 +36,8 @@ class ReferenceShape:
 
 @dataclass(frozen=True, slots=True)
 class SignalShape:
-    """One signal: ``type`` None is summarised both ways; ``declared``: the configuration or the reference names it."""
+    """One signal. With ``type`` None it is summarised both ways; one that is ``declared`` is named by the
+    configuration or the reference."""
 
     type: Literal["number", "category"] | None = None
     range: tuple[float, float] | None = None
@@ -51,7 +52,7 @@ class SignalShape:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The form of all summaries of one model. ``signals`` holds the declared ones. ``hash`` stands for the whole."""
+    """The form of all summaries of one model. ``signals`` holds the declared ones; ``hash`` says all."""
 
     hash: str
     slice_ms: int = field(compare=False)
@@ -61,7 +62,7 @@ class Shape:
 
     @classmethod
     def of(cls, model: ModelConfig, reference: ReferenceShape | None = None) -> Shape:
-        """Of a model's configuration and its reference file, if it has one. Cost: grows with declared signals."""
+        """Of a model's configuration and its reference file, if it has one."""
         declared: dict[SignalKey, Signal | None] = {}
         if reference is not None:
             declared.update(dict.fromkeys((*reference.grids, *reference.values)))

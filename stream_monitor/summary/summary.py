@@ -32,21 +32,21 @@ PART_BYTES_MAX = 900_000
 
 @dataclass(slots=True, eq=False)
 class Summary:
-    """All that is known of one stream in one slice. Make it with ``Summary.empty``, ``observe`` or ``from_bytes``.
+    """All that is known of one stream in one slice; made by ``empty``, ``observe`` and ``from_bytes``.
 
     ``rows`` are the events on time, ``late`` those counted here because they came too late for their own
     slice (``late_idle`` of them only because of an idle claim). ``offsets``: per source the first and last
     offset of the rows on time. ``signals``: names, ascending, of the signals with any value, and ``declared``
     (S,) which of them the configuration or reference names. ``counts`` int64 (S, len(Count)).
     ``minimum`` and ``maximum`` float32 (S,): of the finite numbers; +inf and -inf where there are none,
-    and infinite where a number is beyond float32. Where the configuration gives a ``center``, all but the grid's
-    sums is of value - center.
+    and infinite where a number is beyond float32. Where the configuration gives a ``center``, all but the
+    sums on the grid is of value - center.
 
     At most ``signal_limit`` undeclared signals are kept, those with the smallest hashes of their names;
     ``dropped_values`` counts the values of the others.
 
-    Memory: per signal 160 bytes, 16 for each occupied bin (at most BINS) and bucket (at most BUCKETS), and the
-    named texts; while it is being filled up to twice that and 4 MB.
+    Memory: per signal 160 bytes, 16 for each occupied bin (at most BINS) and bucket (at most BUCKETS), and
+    the named texts; while it is being filled up to twice that and 4 MB.
     """
 
     rows: int
@@ -88,12 +88,12 @@ class Summary:
 
     @property
     def histogram(self) -> tuple[Int64s, Int64s]:
-        """Keys (signal index * BINS + bin), ascending, and counts of the finite numbers. Do not write into them."""
+        """Keys (signal index * BINS + bin), ascending, and counts of the finite numbers; read only."""
         return self.bins.entries()
 
     @property
     def hash_buckets(self) -> tuple[Int64s, Int64s]:
-        """Keys (signal index * BUCKETS + bucket), ascending, and counts of all texts. Do not write into them."""
+        """Keys (signal index * BUCKETS + bucket), ascending, and counts of all texts; read only."""
         return self.buckets.entries()
 
     @property
@@ -109,7 +109,8 @@ class Summary:
     @property
     def missing(self) -> Int64s:
         """In how many rows each signal was absent or null, int64 (S,)."""
-        return self.rows - self.counts[:, TYPES].sum(axis=1) + self.counts[:, Count.NULL]
+        absent: Int64s = self.rows - self.counts[:, TYPES].sum(axis=1)
+        return absent + self.counts[:, Count.NULL]
 
     @property
     def values(self) -> dict[str, dict[str, int]]:
@@ -133,7 +134,7 @@ class Summary:
     # Merging
 
     def merge(self, other: Summary) -> None:
-        """Add another summary to this one, in place. Cost: grows with signals; histograms are summed later."""
+        """Add another summary to this one, in place. Cost: by signals; histograms are summed later."""
         self.rows += other.rows
         self.late += other.late
         self.late_idle += other.late_idle
@@ -144,8 +145,8 @@ class Summary:
             self.offsets[source] = min(first, mine[0]), max(last, mine[1])
         if other.signals != self.signals:
             signals = tuple(sorted({*self.signals, *other.signals}))
-            self._take(self._placed(signals))
-            other = other._placed(signals)
+            self._take(self.aligned(signals))
+            other = other.aligned(signals)
         self.declared = self.declared | other.declared
         self.counts += other.counts
         carry_squares(self.counts)
@@ -191,7 +192,7 @@ class Summary:
 
     def select(self, names: Iterable[str]) -> Summary:
         """Only those signals of it that are named; everything that is not of a signal stays."""
-        return self._placed(tuple(sorted(set(names).intersection(self.signals))))
+        return self.aligned(tuple(sorted(set(names).intersection(self.signals))))
 
     def trim(self) -> None:
         """Drop undeclared signals beyond the limit, and count their values as dropped."""
@@ -205,7 +206,7 @@ class Summary:
         dropped = set(names) - keep
         gone = [name in dropped for name in self.signals]
         self.dropped_values += int(self.counts[gone, TYPES].sum())
-        self._take(self._placed(tuple(name for name in self.signals if name not in dropped)))
+        self._take(self.aligned(tuple(name for name in self.signals if name not in dropped)))
 
     def _take(self, other: Summary) -> None:
         """Take over what another one, made of this one, says of signals."""
@@ -213,7 +214,7 @@ class Summary:
         self.minimum, self.maximum = other.minimum, other.maximum
         self.bins, self.buckets, self.named = other.bins, other.buckets, other.named
 
-    def _placed(self, signals: tuple[str, ...]) -> Summary:
+    def aligned(self, signals: tuple[str, ...]) -> Summary:
         """The same with exactly these signals: those it lacks are empty, those not named are left out."""
         place = {name: index for index, name in enumerate(signals)}
         target = np.array([place.get(name, -1) for name in self.signals], np.int64)
@@ -244,7 +245,7 @@ class Summary:
     # On the wire
 
     def to_bytes(self) -> bytes:
-        """The same bytes for the same content; at most ``wire.bytes_max``. Cost: about 20 ns an occupied bin."""
+        """The same bytes for the same content; never more than ``wire.bytes_max``."""
         form = wire.Form(
             rows=self.rows,
             late=self.late,
@@ -268,7 +269,7 @@ class Summary:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Summary:
-        """Raises FormatError where the bytes are damaged or of a later version; takes memory as the bytes do."""
+        """Raises FormatError where the bytes are damaged, or of a later version than this one reads."""
         form = wire.decode(data)
         size = len(form.signals)
         extremes = np.frombuffer(form.extremes, "<f4").astype(np.float32)
@@ -327,7 +328,7 @@ def _halves(summary: Summary) -> tuple[Summary, Summary] | None:
         named={name: one for name, (one, _) in named.items()},
     )
     second = replace(
-        Summary.empty(summary.signal_limit)._placed(summary.signals),
+        Summary.empty(summary.signal_limit).aligned(summary.signals),
         offsets=more_offsets,
         declared=summary.declared,
         bins=more_bins,

@@ -54,7 +54,7 @@ _DECODER = msgspec.msgpack.Decoder(Form)
 
 
 def bytes_max(signals: int, kept: int, sources: int) -> int:
-    """No summary is longer, with names of up to TEXT_MAX characters and ``kept`` reference values per signal."""
+    """No summary is longer: with names of TEXT_MAX characters at most, ``kept`` reference values a signal."""
     name = 3 + 4 * TEXT_MAX
     numbers = 9 * len(Count) + 8 + 12 * (BINS + BUCKETS)
     texts = 20 + (NAMED_MAX + kept) * (name + 9)
@@ -140,6 +140,6 @@ def _unpack(packed: bytes, highest: int) -> Int64s:
     return values.astype(np.int64)
 
 
-def _require(holds: bool, problem: str) -> None:
+def _require(holds: object, problem: str) -> None:
     if not holds:
         raise FormatError(f"summary: damaged: {problem}")
