@@ -1,0 +1,37 @@
+"""``python -m benchmarks [SECTION]``, or ``make bench ONLY=SECTION``."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import results, throughput
+from tests.kafka.broker import KafkaUnavailableError
+
+SECTIONS = {throughput.SECTION: throughput.run}
+
+
+def main() -> int:
+    parser = ArgumentParser(
+        "benchmarks", description="Measure on a real Kafka; figures go to results/SECTION.json."
+    )
+    parser.add_argument("section", nargs="?", choices=SECTIONS, help="only this one (default: all)")
+    parser.add_argument("--events", type=int, default=2_000_000, help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--results", type=Path, default=results.FOLDER, help="where the JSON goes")
+    args = parser.parse_args()
+    try:
+        for name, run in SECTIONS.items():
+            if args.section in {None, name}:
+                run(args.events, args.rounds, args.results, Console())
+    except KafkaUnavailableError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

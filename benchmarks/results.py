@@ -1,0 +1,105 @@
+"""From runs to figures, to a table, and to results/SECTION.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import cores, facts
+from benchmarks.runs import Run
+
+FOLDER = Path(__file__).with_name("results")
+
+
+def by_contender(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.contender, []).append(run)
+    return found
+
+
+def spread(values: Iterable[float]) -> float:
+    """(Largest - smallest) / median."""
+    values = list(values)
+    return (max(values) - min(values)) / median(values)
+
+
+def throughput_figures(runs: Iterable[Run]) -> dict[str, float]:
+    """The figures of the section ``throughput``: medians over the rounds, and ratios of medians.
+
+    ``ratio_NAME`` is the pipeline's events/s over those of NAME. ``ratio_cpu_limit`` compares CPU an event,
+    the same way round: more is better.
+    """
+    found = by_contender(runs)
+    speed = {name: median(run.events_per_s for run in same) for name, same in found.items()}
+    cpu_us = {name: median(run.cpu_us for run in same) for name, same in found.items()}
+    pipeline = found["pipeline"]
+    figures = {
+        "events_per_s": speed["pipeline"],
+        "events_per_s_spread": spread(run.events_per_s for run in pipeline),
+        "ratio_limit": speed["pipeline"] / speed["limit"],
+        "ratio_naive": speed["pipeline"] / speed["naive"],
+        "ratio_cpu_limit": cpu_us["limit"] / cpu_us["pipeline"],
+        "cpu_us": cpu_us["pipeline"],
+        "observe_cpu_us": median(run.more["observe_cpu_s"] / run.events for run in pipeline) * 1e6,
+        "decide_cpu_us": median(run.more["decide_cpu_s"] / run.events for run in pipeline) * 1e6,
+        "rss_mib": median(run.rss_mib for run in pipeline),
+        "alerts": median(len(run.more["alerts"]) for run in pipeline),
+    }
+    for name in found.keys() - {"pipeline"}:
+        figures[f"{name}_events_per_s"] = speed[name]
+        figures[f"{name}_cpu_us"] = cpu_us[name]
+    return {name: float(f"{value:.4g}") for name, value in sorted(figures.items())}
+
+
+def show(runs: Iterable[Run], console: Console) -> None:
+    """One line a contender: medians over the rounds, and the spread of events/s."""
+    found = by_contender(runs)
+    table = Table(title=cores.said())
+    table.add_column("contender")
+    for heading in ("events", "events/s", "spread", "CPU us/event", "RSS MiB", "x limit"):
+        table.add_column(heading, justify="right")
+    limit = median(run.events_per_s for run in found["limit"])
+    for name, same in sorted(
+        found.items(), key=lambda item: median(run.wall_s / run.events for run in item[1])
+    ):
+        speed = median(run.events_per_s for run in same)
+        table.add_row(
+            name,
+            f"{same[0].events:,}",
+            f"{speed:,.0f}",
+            f"{spread(run.events_per_s for run in same):.1%}",
+            f"{median(run.cpu_us for run in same):.2f}",
+            f"{median(run.rss_mib for run in same):.0f}",
+            f"{speed / limit:.3f}",
+        )
+    console.print(table)
+
+
+def save(
+    section: str,
+    figures: Mapping[str, float],
+    settings: Mapping[str, Any],
+    rounds: list[list[Run]],
+    folder: Path,
+) -> Path:
+    """Write SECTION.json, the form of every section."""
+    path = folder / f"{section}.json"
+    content = {
+        "section": section,
+        "figures": dict(figures),
+        "machine": facts.machine(),
+        "versions": facts.versions(),
+        "settings": dict(settings),
+        "rounds": [[asdict(run) for run in runs] for runs in rounds],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    return path

@@ -1,0 +1,104 @@
+"""Section ``throughput``: this pipeline against a loop that only parses, and against river event by event.
+
+All contenders read the same filled topic on a real Kafka, one after the other within each round.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks import results
+from benchmarks.contenders import NAIVE_EVENTS_MAX
+from benchmarks.cores import BROKER_CORES, pinned
+from benchmarks.generator import Workload
+from benchmarks.runs import Run, run_contender
+from benchmarks.topic import PARTITIONS, fill
+from benchmarks.workers import run_pipeline
+from stream_monitor.runtime.kafka import CONSUME_MAX
+from tests.kafka.broker import Broker, Cluster
+
+SECTION = "throughput"
+SLICES_MIN = 100
+RATE_MAX = 10_000
+SWEEP_EVENTS_MAX = 500_000
+DEFAULTS: dict[str, Any] = {"batch": 1_000, "fetch.queue.backoff.ms": 10}
+SWEEP: dict[str, list[Any]] = {
+    # librdkafka's own default of the first is 1000. One setting at a time, the best is kept.
+    "fetch.queue.backoff.ms": [1, 100, 1_000],
+    "batch": [200, 5_000],
+    "queued.min.messages": [10_000, 1_000_000],
+    "fetch.message.max.bytes": [262_144, 4_194_304],
+    "fetch.wait.max.ms": [10],
+}
+
+
+def run(events: int, rounds: int, folder: Path, console: Console) -> Path:
+    """Fill a topic, sweep the settings of ``limit``, run the rounds; returns the path of the JSON."""
+    workload = Workload(events, rate=min(RATE_MAX, max(1, events // SLICES_MIN)))
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
+        scratch = Path(name)
+        with pinned(BROKER_CORES):
+            broker = Broker(scratch / "kafka").start()
+        try:
+            topic = broker.unique("predictions")
+            fill(broker, topic, workload)
+            best = sweep(broker, topic, min(events, SWEEP_EVENTS_MAX), console)
+            done: list[list[Run]] = []
+            for number in range(rounds):
+                console.print(f"round {number + 1} of {rounds}")
+                done.append(one_round(broker, topic, events, best, scratch))
+        finally:
+            broker.stop()
+    runs = [run for runs in done for run in runs]
+    results.show(runs, console)
+    settings = {
+        "workload": asdict(workload),
+        "partitions": PARTITIONS,
+        "limit": best,
+        "naive": f"rate of {min(events, NAIVE_EVENTS_MAX)} events",
+    }
+    path = results.save(SECTION, results.throughput_figures(runs), settings, done, folder)
+    console.print(f"figures are in {path.parent.name}/{path.name}")
+    return path
+
+
+def one_round(cluster: Cluster, topic: str, events: int, best: dict[str, Any], scratch: Path) -> list[Run]:
+    own = {"batch": CONSUME_MAX, "fetch.queue.backoff.ms": DEFAULTS["fetch.queue.backoff.ms"]}
+    return [
+        read(cluster, "consume", topic, events, best),
+        read(cluster, "limit", topic, events, best),
+        read(cluster, "core", topic, events, own),
+        run_pipeline(cluster, topic, events, scratch),
+        read(cluster, "naive", topic, min(events, NAIVE_EVENTS_MAX), best),
+    ]
+
+
+def read(cluster: Cluster, contender: str, topic: str, events: int, settings: dict[str, Any]) -> Run:
+    """Run a contender that is one process. ``settings``: those of librdkafka, and ``batch``."""
+    properties = {name: value for name, value in settings.items() if name != "batch"}
+    return run_contender(
+        contender,
+        bootstrap=cluster.bootstrap,
+        topic=topic,
+        events=events,
+        properties=properties,
+        batch=settings["batch"],
+    )
+
+
+def sweep(cluster: Cluster, topic: str, events: int, console: Console) -> dict[str, Any]:
+    """Find the settings that make ``limit`` fastest: it is to be the best that it can be."""
+    best, speed = dict(DEFAULTS), read(cluster, "limit", topic, events, DEFAULTS).events_per_s
+    for name, values in SWEEP.items():
+        for value in values:
+            tried = {**best, name: value}
+            found = read(cluster, "limit", topic, events, tried).events_per_s
+            console.print(f"limit, {name} {value}: {found:,.0f} events/s (best so far {speed:,.0f})")
+            if found > speed:
+                best, speed = tried, found
+    return best
