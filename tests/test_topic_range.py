@@ -99,6 +99,8 @@ def test_aborted_records_are_not_read_and_open_transactions_end_the_range(kafka:
     produce(kafka, topic, [(0, HOUR_MS)])
     try:
         with TopicRange(config_of(kafka, topic)) as topics:
+            # Two records and the marks of two ended transactions.
+            assert topics.bounds == {Source(topic, 0): (0, 4)}
             assert read_all(topics, Source(topic, 0)) == [b"kept"]
     finally:
         writer.abort_transaction(30)
