@@ -21,6 +21,17 @@ ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "monitor.yaml"
 HEAVY = ("pydantic", "yaml", "numpy", "river", "confluent_kafka", "rich", "pyarrow", "prometheus_client")
 
+# In a process of its own, a subcommand ``try`` that says one line.
+SPEAKING = """
+import os, sys, types
+from stream_monitor import cli
+module = types.ModuleType("a_command")
+module.add_arguments = lambda parser: None
+module.main = lambda args: print("one line") or 0
+sys.modules["a_command"] = module
+cli.COMMANDS["try"] = cli.Command("a_command", "")
+"""
+
 
 def run(*arguments: str, check: str | None = None) -> subprocess.CompletedProcess[str]:
     code = check or "import sys; from stream_monitor.cli import main; sys.exit(main())"
@@ -105,24 +116,16 @@ def test_a_bug_is_not_hidden(command: ModuleType) -> None:
 
 
 def test_control_c_is_130() -> None:
-    interrupted = f"""
-import os, sys, types
-from stream_monitor import cli
-module = types.ModuleType("a_command")
-module.add_arguments = lambda parser: None
-module.main = lambda args: os.kill(os.getpid(), {signal.SIGINT:d})
-sys.modules["a_command"] = module
-cli.COMMANDS["try"] = cli.Command("a_command", "")
-sys.exit(cli.main(["try"]))
-"""
-    done = run(check=interrupted)
+    interrupted = f"module.main = lambda args: os.kill(os.getpid(), {signal.SIGINT:d})"
+    done = run(check=f"{SPEAKING}{interrupted}\nsys.exit(cli.main(['try']))")
     assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    code = "import sys; from stream_monitor.cli import main; sys.exit(main(['check-config', '--schema']))"
+    code = f"{SPEAKING}sys.exit(cli.main(['try']))"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with os.fdopen(writing, "wb") as pipe:
         process = subprocess.run(
             [sys.executable, "-c", code],

@@ -158,6 +158,8 @@ def test_more_literal_characters_are_more_special_then_the_lexical_order_decides
     assert parse(models=severities).model("fraud-eu").severity == "page"  # "?" sorts after "*"
     severities["[e-g]raud-eu"] = {"severity": "ticket"}
     assert parse(models=severities).model("fraud-eu").severity == "ticket"
+    longer = {"[a-z][a-z]*": {"severity": "ticket"}, "fr*": {"severity": "page"}}
+    assert parse(models=longer).model("fraud").severity == "page"
 
 
 def test_a_list_and_an_explicit_null_replace_what_is_more_general() -> None:
@@ -225,6 +227,13 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"models": {"m": {"features": {"a": {"range": [0, float("nan")]}}}}}, "models.m.features.a.range: expected [min, max] with min < max, got [0, NaN]"),
     ({"models": {"m": {"features": {"a": {"type": "number", "values": ["x"]}}}}}, 'models.m.features.a.values: expected nothing here, since the type is number, got ["x"]'),
     ({"models": {"m": {"features": {"a": {"type": "category", "center": 1.0}}}}}, "models.m.features.a.center: expected nothing here, since the type is category, got 1.0"),
+    ({"predictions": {"start": {"a": "hunter2"}}}, "predictions.start: expected 'earliest' or 'latest', got a mapping"),
+    ({"predictions": {"idle_after": "0s"}}, 'predictions.idle_after: expected a duration between 1ms and 3650d, got "0s"'),
+    ({"predictions": {"lateness": "3651d"}}, 'predictions.lateness: expected a duration between 0s and 3650d, got "3651d"'),
+    ({"commit_interval": "2h"}, 'commit_interval: expected a duration between 10ms and 1h, got "2h"'),
+    ({"models": {"m": {"slice": "50ms"}}}, 'models.m.slice: expected a duration between 100ms and 1d, got "50ms"'),
+    ({"models": {"m": {"features": {"a": {"range": [5, 5]}}}}}, "models.m.features.a.range: expected [min, max] with min < max, got [5, 5]"),
+    ({"models": {"m": {"features": {"a": {"values": ["x", "x"]}}}}}, 'models.m.features.a.values: expected distinct values, got ["x", "x"]'),
     ({"models": {"m": {"learn": 0}}}, 'models.m.learn: expected a duration such as "1d" or a number of events, got 0'),
     ({"models": {"m": {"detectors": ["adwn"]}}}, 'models.m.detectors[0]: expected adwin, page_hinkley, {adwin: {delta: ...}} or {river: drift.NAME, params: {...}}, got "adwn"'),
     ({"models": {"m": {"detectors": [{"adwin": {"detla": 1}}]}}}, "models.m.detectors[0].adwin.detla: unknown key; did you mean delta?"),
@@ -463,6 +472,7 @@ BEYOND_SCHEMA = (
     "nothing here",
     "one of",
     "parameters",
+    "between",
     "a string, got 1",
 )
 

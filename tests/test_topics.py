@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import ConfigResource, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from stream_monitor.config import Config, parse_config
 from stream_monitor.errors import ConfigError
@@ -76,11 +75,21 @@ def test_creating_again_changes_nothing(kafka: Cluster) -> None:
     assert [settings_of(kafka, config.topic(name)) for name in INTERNAL] == before
 
 
-def test_two_at_once_both_succeed(kafka: Cluster) -> None:
+def test_topics_that_somebody_creates_meanwhile_are_used(
+    kafka: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = configured(kafka, kafka.unique("topics"))
-    with ThreadPoolExecutor(4) as pool:
-        for result in [pool.submit(create_topics, config) for _ in range(4)]:
-            assert len(result.result()) == 4
+    create_topics(config)
+    look, looks = topics._found, [0]
+
+    def late(admin: AdminClient, names: list[str]) -> dict[str, topics.Found]:
+        """What brokers know that have not heard of the new topics yet, twice."""
+        looks[0] += 1
+        return {} if looks[0] <= 2 else look(admin, names)
+
+    monkeypatch.setattr(topics, "_found", late)
+    assert len(create_topics(config)) == 4
+    assert looks == [3]
 
 
 @pytest.mark.parametrize("name", ["summaries", "state"])

@@ -122,7 +122,7 @@ class Config(Section):
         default="", description="Prefix of groups, transactional ids and internal topics."
     )
     kafka: KafkaProperties = Field(
-        default_factory=Properties, repr=False, exclude=True, description="Properties for librdkafka."
+        default_factory=Properties, exclude=True, description="Properties for librdkafka."
     )
     predictions: Predictions
     labels: Labels | None = None
