@@ -130,6 +130,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         process = subprocess.run(
             [sys.executable, "-c", code],
             cwd=ROOT,
+            env=buffered,
             stdout=pipe,
             stderr=subprocess.PIPE,
             timeout=60,
