@@ -80,7 +80,7 @@ class Monitor:
     def _decide(self, records: Records) -> list[Alert]:
         observed = self._observer.flush()
         read = np.bincount(records.source, minlength=len(records.sources))
-        counted = Counter()
+        counted: Counter[Source] = Counter()
         for source, count in zip(records.sources, read.tolist(), strict=True):
             counted[source] += count
         progress = []

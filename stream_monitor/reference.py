@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from stream_monitor.errors import FormatError, ReferenceFileError
 from stream_monitor.state import pack, unpack
 from stream_monitor.summary.grid import Grid
+from stream_monitor.summary.shape import Kind as SubjectKind
 from stream_monitor.summary.shape import ReferenceShape
 from stream_monitor.summary.summary import Count, Summary
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 FILE_KIND = "stream-monitor-reference"
 FILE_VERSION = 1
-SUBJECTS = ("features", "outputs")
+SUBJECTS: tuple[SubjectKind, ...] = ("features", "outputs")
 
 
 class Kind(StrEnum):
@@ -90,7 +91,7 @@ class Reference:
 class ReferenceFile:
     """The references of one model's features and outputs, as ``stream-monitor profile`` writes them."""
 
-    subjects: dict[str, Reference]
+    subjects: dict[SubjectKind, Reference]
 
     @property
     def shape(self) -> ReferenceShape:

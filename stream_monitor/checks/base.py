@@ -7,15 +7,19 @@ Scores are bounded or nearly so, which makes detectors robust, and need no scale
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from stream_monitor.events import Float64s
 from stream_monitor.reference import Reference
 from stream_monitor.summary.summary import Count, Summary
+
+if TYPE_CHECKING:
+    from stream_monitor.config import MinEffect, Signal
 
 __all__ = ["Check", "Measure", "Observations", "Score", "Unit", "concatenate", "rates"]
 
@@ -57,18 +61,19 @@ class Observations:
 class Measure(Protocol):
     """The scores of one check over the signals of one reference."""
 
-    scores: list[Score]
+    @property
+    def scores(self) -> list[Score]: ...
 
     def measure(self, summary: Summary) -> Observations:
         """One slice. A signal that the slice does not have gives n = 0, or what its absence means."""
 
 
 class Check(Protocol):
-    """A configured watch. ``min_effect`` is the model's `min_effect` setting."""
+    """A watch. ``min_effect`` is the model's setting, ``declared`` the subject's configured fields."""
 
-    name: str
-
-    def __call__(self, reference: Reference, min_effect: Any) -> Measure: ...
+    def __call__(
+        self, reference: Reference, min_effect: MinEffect, declared: Mapping[str, Signal], /
+    ) -> Measure: ...
 
 
 def rates(hits: Float64s, n: Float64s) -> Observations:

@@ -1,10 +1,12 @@
 """Drift of categories: the share of each of the reference's largest, of the others, and of the unseen.
 
 Each share is a score of its own. (A mean surprise would be blind to a change among equally likely ones.)
+Where the configuration lists a signal's values, the unseen are told by the check on range instead.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +15,7 @@ from stream_monitor.checks.base import Observations, Score, Unit, rates
 from stream_monitor.reference import Kind, Reference
 
 if TYPE_CHECKING:
-    from stream_monitor.config import MinEffect
+    from stream_monitor.config import MinEffect, Signal
     from stream_monitor.summary.summary import Summary
 
 LARGEST = 10
@@ -24,7 +26,8 @@ UNSEEN = "(unseen)"
 class CategoryMeasure:
     """Scores of all categorical signals. Cost: one look-up per distinct value of the slice."""
 
-    def __init__(self, reference: Reference, min_effect: MinEffect) -> None:
+    def __init__(self, reference: Reference, min_effect: MinEffect, listed: Collection[str]) -> None:
+        self._listed = listed
         self._places: dict[str, tuple[dict[str, int], int]] = {}
         self.scores: list[Score] = []
         for signal in sorted(reference.kinds):
@@ -42,7 +45,7 @@ class CategoryMeasure:
         other = len(self.scores)
         self.scores.append(Score("drift", signal, f"share of {OTHER}", Unit.SHARE, min_effect.share))
         unseen = other
-        if sum(values.values()) == reference.texts_total(signal):
+        if signal not in self._listed and sum(values.values()) == reference.texts_total(signal):
             unseen = len(self.scores)
             self.scores.append(Score("unseen", signal, f"share of {UNSEEN}", Unit.SHARE, min_effect.rate))
         places = {name: first + position for position, name in enumerate(largest)}
@@ -67,7 +70,8 @@ class CategoryMeasure:
 class Category:
     """Data drift of categorical features, prediction drift of classes, and categories never seen."""
 
-    name = "drift"
-
-    def __call__(self, reference: Reference, min_effect: MinEffect) -> CategoryMeasure:
-        return CategoryMeasure(reference, min_effect)
+    def __call__(
+        self, reference: Reference, min_effect: MinEffect, declared: Mapping[str, Signal]
+    ) -> CategoryMeasure:
+        listed = {name for name, signal in declared.items() if signal.values is not None}
+        return CategoryMeasure(reference, min_effect, listed)

@@ -73,7 +73,7 @@ class History:
         for row, name in enumerate(summary.signals):
             if name in self._grids and numbers[row] >= 0:
                 sums[:, numbers[row]] = self._on_grid(summary, row, name)
-        return sums
+        return sums.astype(np.float64, copy=False)
 
     def _on_grid(self, summary: Summary, row: int, name: str) -> tuple[float, float, float]:
         grid, n = self._grids[name], int(summary.numbers[row])

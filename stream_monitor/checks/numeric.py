@@ -10,6 +10,7 @@ and location is watched on the fine codes instead, in standard deviations of the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from stream_monitor.summary.codes import BINS, ZERO_BIN
 from stream_monitor.summary.summary import Count, Summary
 
 if TYPE_CHECKING:
-    from stream_monitor.config import MinEffect
+    from stream_monitor.config import MinEffect, Signal
 
 NAME = "drift"
 POLYNOMIALS = ("location", "spread", "skew", "tails")
@@ -66,7 +67,7 @@ class NumericMeasure:
         keys, counts, where = self._local(summary)
         u = self._rank(keys, where)
         k = len(self._signals)
-        n = np.bincount(where, counts, k)
+        n = _sums(where, counts, k)
         square = u * u
         polynomials = (
             u,
@@ -78,7 +79,7 @@ class NumericMeasure:
         parts[0] = self._located(parts[0], summary)
         bins = keys % BINS
         parts += [
-            rates(np.bincount(where, counts * outside, k), n)
+            rates(_sums(where, counts * outside, k), n)
             for outside in (bins > self._highest[where], bins < self._lowest[where])
         ]
         return concatenate(parts)
@@ -137,16 +138,21 @@ class NumericMeasure:
 
 
 def _moments(n: Float64s, where: Int64s, counts: Float64s, values: Float64s, k: int) -> Observations:
-    total = np.bincount(where, counts * values, k)
+    total = _sums(where, counts * values, k)
     mean = np.divide(total, n, out=np.zeros(k), where=n > 0)
-    m2 = np.bincount(where, counts * (values - mean[where]) ** 2, k)
+    m2 = _sums(where, counts * (values - mean[where]) ** 2, k)
     return Observations(n, mean, m2)
+
+
+def _sums(where: Int64s, weights: Float64s, k: int) -> Float64s:
+    """Floats, also where there is nothing to add."""
+    return np.bincount(where, weights, k).astype(np.float64, copy=False)
 
 
 class Numeric:
     """Data drift of numeric features, prediction drift of numeric outputs."""
 
-    name = NAME
-
-    def __call__(self, reference: Reference, min_effect: MinEffect) -> NumericMeasure:
+    def __call__(
+        self, reference: Reference, min_effect: MinEffect, _declared: Mapping[str, Signal]
+    ) -> NumericMeasure:
         return NumericMeasure(reference, min_effect)

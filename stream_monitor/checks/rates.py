@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from stream_monitor.reference import Kind, Reference
 from stream_monitor.summary.summary import TYPES, Count, Summary
 
 if TYPE_CHECKING:
-    from stream_monitor.config import MinEffect
+    from stream_monitor.config import MinEffect, Signal
 
 _NOT_NUMBERS = [Count.STRING, Count.BOOL, Count.ARRAY, Count.OBJECT]
 _NOT_TEXTS = [Count.NUMBER, Count.ARRAY, Count.OBJECT]
@@ -73,7 +73,9 @@ class Rate:
         self.name = name
         self._hits = hits
 
-    def __call__(self, reference: Reference, min_effect: MinEffect) -> RateMeasure:
+    def __call__(
+        self, reference: Reference, min_effect: MinEffect, _declared: Mapping[str, Signal]
+    ) -> RateMeasure:
         return RateMeasure(self.name, self._hits, reference, min_effect.rate)
 
 

@@ -8,12 +8,15 @@ new model version brings is learned and watched like any other.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stream_monitor.checks.watch import Watch
 from stream_monitor.events import Finding
 from stream_monitor.reference import Reference
 from stream_monitor.summary.summary import Summary
+
+if TYPE_CHECKING:
+    from stream_monitor.config import Learn, ModelConfig, Signal
 
 EVENTS_MIN = 500
 """No reference is made of fewer events, however long they took."""
@@ -31,18 +34,18 @@ class Learner:
     def add(self, summary: Summary) -> None:
         self.summary = self.summary + summary.select(list(self.summary.signals))
 
-    def is_done(self, end: int, learn: Any) -> bool:
+    def is_done(self, end: int, learn: Learn) -> bool:
         rows = self.summary.rows
-        enough = rows >= learn.events if learn.events is not None else end - self.start >= learn.ms
+        enough = end - self.start >= learn.ms if learn.ms is not None else rows >= (learn.events or 0)
         return rows >= EVENTS_MAX or (enough and rows >= EVENTS_MIN)
 
 
 class Subject:
     """``name`` is features or outputs; ``reference`` comes from the model's reference file, if any."""
 
-    def __init__(self, name: str, model: Any, reference: Reference | None) -> None:
+    def __init__(self, name: str, model: ModelConfig, reference: Reference | None) -> None:
         self._model = model
-        self._declared: Mapping[str, Any] = getattr(model, name)
+        self._declared: Mapping[str, Signal] = getattr(model, name)
         self.watches: list[Watch] = []
         self._learners: list[Learner] = []
         if reference is not None:
@@ -86,7 +89,7 @@ class Subject:
         }
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any], name: str, model: Any) -> Subject:
+    def restore(cls, state: Mapping[str, Any], name: str, model: ModelConfig) -> Subject:
         subject = cls(name, model, None)
         subject.watches = [Watch.restore(one, model, subject._declared) for one in state["watches"]]
         subject._learners = [Learner(start, Summary.from_bytes(data)) for start, data in state["learners"]]

@@ -9,7 +9,7 @@ change that is too small to matter never resets anything.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,10 @@ from stream_monitor.detectors.base import Changes, Detector
 from stream_monitor.events import Contributor, Finding, Float64s, Int64s, Level
 from stream_monitor.reference import Reference
 from stream_monitor.summary.summary import Summary
+
+if TYPE_CHECKING:
+    from stream_monitor.config import Detector as ConfiguredDetector
+    from stream_monitor.config import ModelConfig, Signal
 
 NOISE_SDS = 3.0
 """The level since a change must be beyond the minimum effect by this many of its standard errors."""
@@ -47,10 +51,10 @@ class Watch:
     ``declared`` are the configured fields of the subject; ``detectors`` and ``min_effect`` the model's.
     """
 
-    def __init__(self, reference: Reference, model: Any, declared: Mapping[str, Any]) -> None:
+    def __init__(self, reference: Reference, model: ModelConfig, declared: Mapping[str, Signal]) -> None:
         self.reference = reference
         self._slice_ms = model.slice_ms
-        self._measures = [check(reference, model.min_effect) for check in ALL]
+        self._measures = [check(reference, model.min_effect, declared) for check in ALL]
         self.scores: list[Score] = [score for measure in self._measures for score in measure.scores]
         baseline = self._measure(reference.summary)
         self._reference_mean = baseline.mean
@@ -66,7 +70,9 @@ class Watch:
         self._group_names = groups
         numbers = {group: number for number, group in enumerate(groups)}
         self._group: Int64s = np.array([numbers[s.signal, s.check] for s in self.scores], np.int64)
-        self._pending = {name: np.zeros(len(self.scores), dtype) for name, dtype in _PENDING}
+        self._pending: dict[str, np.ndarray] = {
+            name: np.zeros(len(self.scores), dtype) for name, dtype in _PENDING
+        }
         self._firing = np.zeros(len(groups), np.bool_)
         self._last: int | None = None
 
@@ -144,7 +150,7 @@ class Watch:
         changed[back[self._group]] = False
 
     def _finding(self, scores: Int64s, effect: np.ndarray, start: int) -> Finding:
-        order = sorted(scores, key=lambda at: (-abs(effect[at]) / max(self._dead[at], 1e-9), at))
+        order = sorted(scores.tolist(), key=lambda at: (-abs(float(effect[at])) / (self._dead[at] or 1e-9), at))
         at, pending = order[0], self._pending
         score, since = self.scores[at], int(pending["since"][at])
         before = self._history.before(score.signal) or (None, None)
@@ -188,14 +194,14 @@ class Watch:
         }
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any], model: Any, declared: Mapping[str, Any]) -> Watch:
+    def restore(cls, state: Mapping[str, Any], model: ModelConfig, declared: Mapping[str, Signal]) -> Watch:
         """As it was. Detectors that the configuration has since changed begin anew."""
         watch = cls(Reference.restore(state["reference"]), model, declared)
         watch._history.restore(state["history"])
         watch._last = state["last"]
         saved = dict(zip(state["names"], state["detectors"], strict=True))
         if watch._names == state["names"]:
-            watch._detectors = [detectors.restore(one.name, saved[_label(one)]) for one in model.detectors]
+            watch._detectors = [detectors.restore(saved[_label(one)]) for one in model.detectors]
             watch._pending = {name: state["pending"][name] for name, _ in _PENDING}
             watch._firing = state["firing"]
         return watch
@@ -205,15 +211,16 @@ def _least_variance(n: np.ndarray) -> np.ndarray:
     """The variance of a score that the reference never saw vary: that of one hit in n, at the least."""
     rate = 1.0 / np.maximum(n, 1.0)
     least: np.ndarray = rate * (1.0 - rate)
-    return np.maximum(least, 1e-4)
+    np.maximum(least, 1e-4, out=least)
+    return least
 
 
-def _label(configured: Any) -> str:
+def _label(configured: ConfiguredDetector) -> str:
     """The detector's name; of one of river's, the name it has there."""
     return str(configured.river or configured.name)
 
 
-def _make(configured: Any, scores: int) -> Detector:
+def _make(configured: ConfiguredDetector, scores: int) -> Detector:
     """ADWIN's delta is the model's, shared equally among its scores.
 
     Page-Hinkley's defaults are in standard deviations of the reference: changes below 0.05 are tolerated,

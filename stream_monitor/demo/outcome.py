@@ -72,7 +72,9 @@ class Outcome:
             "seed": self.scenario.seed,
             "exact": self.exact,
             "change_ms": self.scenario.change_ms if self.scenario.drift else None,
-            "injected": [{"kind": kind, "name": name} for kind, name in INJECTED] if self.scenario.drift else [],
+            "injected": [{"kind": kind, "name": name} for kind, name in INJECTED]
+            if self.scenario.drift
+            else [],
             "found": [
                 {
                     "kind": one.signal[0],

@@ -25,7 +25,7 @@ CHANGE_AT = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """``seconds`` of traffic at ``rate`` events a second from ``start_ms`` on; the seed decides all values."""
+    """``seconds`` of traffic at ``rate`` events a second from ``start_ms`` on; all values follow the seed."""
 
     seed: int
     seconds: int = 30
@@ -81,7 +81,7 @@ class Scenario:
         score = (random.beta(3, 4.5, n) if drifted else random.beta(2, 5, n)).round(4)
         without_balance = random.random(n) < 0.03
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-        events = []
+        events: list[dict[str, Any]] = []
         for row, time, one_score, no_balance in zip(
             rows, times.tolist(), score.tolist(), without_balance, strict=True
         ):

@@ -9,6 +9,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from itertools import islice
+from threading import Event
 
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
@@ -37,8 +38,8 @@ def main(args: Namespace) -> int:
     return 0
 
 
-def alerts(config: Config, *, from_beginning: bool) -> Iterator[bytes]:
-    """The alerts of all partitions, for ever. InputError where the topic is not there."""
+def alerts(config: Config, *, from_beginning: bool, stop: Event | None = None) -> Iterator[bytes]:
+    """The alerts of all partitions, until ``stop`` is set. InputError where the topic is not there."""
     topic = config.topic("alerts")
     consumer = Consumer({**reader_properties(config), "enable.partition.eof": False})
     try:
@@ -48,7 +49,7 @@ def alerts(config: Config, *, from_beginning: bool) -> Iterator[bytes]:
             raise InputError(message)
         start = OFFSET_BEGINNING if from_beginning else OFFSET_END
         consumer.assign([TopicPartition(topic, partition, start) for partition in known.partitions])
-        while True:
+        while stop is None or not stop.is_set():
             record = consumer.poll(POLL_S)
             if record is None:
                 continue
