@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from http.client import HTTPConnection
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -97,9 +98,9 @@ def test_a_client_that_says_nothing_holds_up_no_other(
 ) -> None:
     monkeypatch.setattr(health._Handler, "timeout", None)
     silent = HTTPConnection("127.0.0.1", probed.port, timeout=10)
-    silent.connect()
-    assert probed.get("/healthz")[0] == 200
-    silent.close()
+    with closing(silent):
+        silent.connect()
+        assert probed.get("/healthz")[0] == 200
 
 
 def test_a_taken_port_is_a_config_error_that_names_it(probed: Probed) -> None:
