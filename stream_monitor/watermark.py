@@ -111,16 +111,19 @@ class Ledger:
 
     def check(self, progress: Iterable[Progress]) -> Verdict:
         """Whether a flush goes on exactly where its sources stood. Changes nothing."""
-        verdicts = {self._check_one(one) for one in progress}
+        verdicts = {verdict for one in progress if (verdict := self._check_one(one)) is not None}
         if verdicts == {Verdict.DUPLICATE}:
             return Verdict.DUPLICATE
         if verdicts <= {Verdict.NEW}:
             return Verdict.NEW
         return Verdict.GAP if Verdict.GAP in verdicts else Verdict.MISMATCH
 
-    def _check_one(self, one: Progress) -> Verdict:
+    def _check_one(self, one: Progress) -> Verdict | None:
+        """None for a source that did not move: it says nothing about the flush."""
         known = self.sources.get(one.source)
-        if known is None or (one.first == known.next):
+        if known is not None and one.first == one.next <= known.next:
+            return None
+        if known is None or one.first == known.next:
             return Verdict.NEW
         if one.first > known.next:
             return Verdict.GAP

@@ -83,21 +83,18 @@ class Worker:
         return Flush(observed.deltas, progress, len(observed.deltas), rows)
 
 
-def run(config: Config, partitions: Sequence[Sequence[Record]], schedule: Schedule) -> list[Alert]:
-    """Every alert that the input raises, to its end."""
+def flushes(config: Config, partitions: Sequence[Sequence[Record]], schedule: Schedule) -> list[Flush]:
+    """What the workers send, in the order in which they commit."""
     topic = config.predictions.topics[0]
     logs = {Source(topic, number): log for number, log in enumerate(partitions)}
     references = References(config)
-    decider = Decider(config, references)
     sources = list(logs)
     workers = [
         Worker(config, references, sources[at :: schedule.workers], len(sources))
         for at in range(min(schedule.workers, len(sources)))
     ]
     order = random.Random(schedule.seed)  # noqa: S311
-    alerts: list[Alert] = []
-    for worker in workers:
-        alerts += decider.apply(worker.flush(logs))
+    sent = [worker.flush(logs) for worker in workers]
     while open_ones := [one for one in workers if any(n < len(logs[s]) for s, n in one.next.items())]:
         worker = order.choice(open_ones)
         for _ in range(schedule.flush_every):
@@ -105,7 +102,14 @@ def run(config: Config, partitions: Sequence[Sequence[Record]], schedule: Schedu
             if left:
                 source = order.choice(left)
                 worker.read(source, logs[source], order.randint(1, schedule.batch_max))
-        alerts += decider.apply(worker.flush(logs))
+        sent.append(worker.flush(logs))
+    return sent
+
+
+def run(config: Config, partitions: Sequence[Sequence[Record]], schedule: Schedule) -> list[Alert]:
+    """Every alert that the input raises, to its end."""
+    decider = Decider(config, References(config))
+    alerts = [alert for flush in flushes(config, partitions, schedule) for alert in decider.apply(flush)]
     return alerts + decider.close()
 
 

@@ -141,6 +141,12 @@ def test_the_ledger_tells_what_does_not_go_on_where_it_stood(first, following, v
     assert ledger(report(A, 0, 10)).check([report(A, first, following)]) is verdict
 
 
+def test_a_source_that_did_not_move_says_nothing_about_its_flush() -> None:
+    made = ledger(report(A, 0, 10), report(B, 0, 10))
+    assert made.check([report(A, 0, 10), report(B, 10, 10)]) is Verdict.DUPLICATE
+    assert made.check([report(A, 10, 20), report(B, 5, 5)]) is Verdict.NEW
+
+
 def test_a_flush_of_which_one_source_is_new_is_no_duplicate() -> None:
     made = ledger(report(A, 0, 10), report(B, 0, 10))
     assert made.check([report(A, 0, 10), report(B, 10, 20)]) is Verdict.MISMATCH

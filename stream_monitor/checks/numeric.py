@@ -107,10 +107,18 @@ class NumericMeasure:
         n, mean, variance = self._fine(reference)
         one_sign = (self._lowest > ZERO_BIN) | (self._highest < ZERO_BIN)
         varies = variance > 0.0
-        self._narrow = (occupied <= NARROW_BINS) & one_sign & varies
-        self._blind = self._narrow & (np.sqrt(variance) < NARROW_SD_CODES) & (n > 0)
+        few = (occupied <= NARROW_BINS) & one_sign & (n > 0)
+        self._narrow = few & varies
+        self._blind = few & self._not_constant(reference) & (np.sqrt(variance) < NARROW_SD_CODES)
         self._fine_mean = mean
         self._fine_sd = np.sqrt(np.where(varies, variance, 1.0))
+
+    def _not_constant(self, reference: Summary) -> np.ndarray:
+        found = np.zeros(len(self._signals), np.bool_)
+        for row, name in enumerate(reference.signals):
+            if (at := self._position.get(name)) is not None:
+                found[at] = reference.minimum[row] < reference.maximum[row]
+        return found
 
     def _fine(self, summary: Summary) -> tuple[Float64s, Float64s, Float64s]:
         """n, mean and variance of the fine codes, exact until the division."""
