@@ -173,9 +173,9 @@ def stderr_of(script: str, *, terminal: bool = False) -> list[str]:
     reader, writer = os.openpty() if terminal else os.pipe()
     imports = "import logging\nfrom stream_monitor.runtime import logs\nlog = logging.getLogger('x')\n"
     subprocess.run([sys.executable, "-c", imports + script], stderr=writer, check=True)
+    os.close(writer)
     written = os.read(reader, 65_536).decode()
     os.close(reader)
-    os.close(writer)
     return written.splitlines()
 
 
