@@ -27,6 +27,7 @@ from stream_monitor.reference import SUBJECTS, Kind, Reference, ReferenceFile
 from stream_monitor.sources.files import read
 from stream_monitor.summary.codes import BINS, EXPONENT_MAX, bin_value
 from stream_monitor.summary.grid import Grid
+from stream_monitor.summary.shape import Kind as Subject
 from stream_monitor.summary.shape import Shape
 from stream_monitor.summary.summary import Count, Summary
 
@@ -74,10 +75,13 @@ def profile(path: Path, config: Config, model: str | None = None) -> Profile:
     """
     name = model or _first_model(path, config)
     settings = config.model(name)
-    declared: dict[str, Mapping[str, Signal]] = {"features": settings.features, "outputs": settings.outputs}
+    declared: dict[Subject, Mapping[str, Signal]] = {
+        "features": settings.features,
+        "outputs": settings.outputs,
+    }
     rough, rejected, others = _summarise(path, config, name, Shape.of(settings))
     if not rough["outputs"].rows:
-        raise InputError(f"{path}: expected events of model {name}, got those of {_listed(others)}")
+        raise InputError(f"{path}: expected live events of model {name}, got those of {_listed(others)}")
     if model is None and others:
         raise InputError(
             f"{path}: expected one model, got {name} and {_listed(others)}; choose one with --model"
@@ -103,7 +107,7 @@ def _first_model(path: Path, config: Config) -> str:
 
 def _summarise(
     path: Path, config: Config, model: str, shape: Shape
-) -> tuple[dict[str, Summary], Counter[str], Counter[str]]:
+) -> tuple[dict[Subject, Summary], Counter[str], Counter[str]]:
     codec = JsonCodec(config)
     summaries = {subject: Summary.empty() for subject in SUBJECTS}
     rejected: Counter[str] = Counter()

@@ -66,6 +66,8 @@ def _time(text: str) -> int:
 
 
 def main(args: Namespace) -> int:
+    if args.file and (args.since, args.until) != (None, None):
+        raise InputError("replay: --since and --until are for the topics, not for a file")
     config = load_config(args.config)
     checks: Counter[str] = Counter()
     console = Console(stderr=True)
