@@ -26,7 +26,7 @@ _UNTRIMMED_MAX = 8 * NAMED_MAX
 
 
 def bounded(text: str) -> str:
-    """The text as it is kept: TEXT_MAX characters at most; lone surrogates, which UTF-8 cannot say, are escaped."""
+    """The text as it is kept: TEXT_MAX characters at most; lone surrogates are escaped."""
     if len(text) <= TEXT_MAX and text.isascii():
         return text
     raw = text.encode("utf-8", "backslashreplace")
@@ -50,7 +50,7 @@ def bucket_of(text: str) -> int:
 
 def number_text(number: float) -> str:
     """The text that a number counts as in a category: 3.0 is "3", as 3 is."""
-    return str(int(number)) if number.is_integer() and abs(number) < 2.0**53 else repr(number)
+    return str(int(number)) if number.is_integer() else repr(number)
 
 
 @dataclass(slots=True)

@@ -38,9 +38,6 @@ def summarise(columns: Mapping[str, Column], plan: Plan, cells: Cells) -> list[S
     numbers = summarise_numbers(chosen, types, plan, cells, counts)
     bins = _tallies(numbers.keys, len(cells), len(chosen) * BINS)
     texts = summarise_texts(chosen, types, plan, cells, counts)
-    dropped = np.zeros(len(cells), np.int64)
-    for name in plan.unnamed:
-        dropped += _by_type(columns[name], cells).sum(axis=1)
     values = counts[:, :, TYPES].sum(axis=2)
     summaries = []
     for cell, (named, buckets) in enumerate(texts):
@@ -48,7 +45,7 @@ def summarise(columns: Mapping[str, Column], plan: Plan, cells: Cells) -> list[S
             rows=int(cells.sizes[cell]),
             late=0,
             late_idle=0,
-            dropped_values=int(dropped[cell]),
+            dropped_values=0,
             signal_limit=plan.signal_limit,
             offsets={},
             signals=plan.signals,

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor.events import Column, Float64s, Int64s, JsonType
-from stream_monitor.summary.categories import bounded
 from stream_monitor.summary.shape import Kind, Shape, SignalShape
 
 MIXED: Final = len(JsonType)
@@ -63,13 +62,11 @@ class Plan:
     """For the ``signals`` (ascending) of those columns that are summarised; arrays run along them.
 
     ``numeric``, ``textual`` and ``wrong`` (S, MIXED + 1) say by JSON type what counts as a number, as a
-    category value, and as a wrong type; for MIXED nothing does. Of ``unnamed`` columns values are only
-    counted, as dropped: they are undeclared, and their names too long to keep.
+    category value, and as a wrong type; for MIXED nothing does.
     """
 
     signals: tuple[str, ...]
     shapes: tuple[SignalShape, ...]
-    unnamed: tuple[str, ...]
     signal_limit: int
     declared: Table
     numeric: Table
@@ -82,15 +79,12 @@ class Plan:
     @classmethod
     def of(cls, shape: Shape, kind: Kind, names: Iterable[str]) -> Plan:
         """Cost: a few microseconds a signal; keep it for as long as columns stay the same."""
-        known = {name: shape.signal(kind, name) for name in sorted(names)}
-        unnamed = tuple(name for name, one in known.items() if not one.declared and bounded(name) != name)
-        watched = {name: one for name, one in known.items() if one.watch and name not in unnamed}
+        watched = {name: one for name in sorted(names) if (one := shape.signal(kind, name)).watch}
         shapes = tuple(watched.values())
         centers = np.array([one.center or 0.0 for one in shapes])
         return cls(
             signals=tuple(watched),
             shapes=shapes,
-            unnamed=unnamed,
             signal_limit=shape.max_signals,
             declared=np.array([one.declared for one in shapes], np.bool_),
             numeric=_table([_numeric(one) for one in shapes]),

@@ -53,12 +53,11 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Form)
 
 
-def bytes_max(signals: int, kept: int, sources: int) -> int:
-    """No summary is longer: with names of TEXT_MAX characters at most, ``kept`` reference values a signal."""
-    name = 3 + 4 * TEXT_MAX
-    numbers = 9 * len(Count) + 8 + 12 * (BINS + BUCKETS)
-    texts = 20 + (NAMED_MAX + kept) * (name + 9)
-    return 128 + sources * (280 + 3 * 249) + signals * (1 + name + numbers + texts)
+def bytes_max(sources: int, signals: int, name_bytes: int, kept: int) -> int:
+    """No summary is longer, with ``kept`` reference values a signal. Usual: about 1 kB a signal."""
+    numbers = 1 + 9 * len(Count) + 8 + 12 * (BINS + BUCKETS)
+    texts = 16 + (NAMED_MAX + kept) * (3 + 4 * TEXT_MAX + 9)
+    return 128 + sources * (3 + 249 + 27 + 1) + signals * (5 + name_bytes + numbers + texts)
 
 
 def encode(form: Form) -> bytes:
@@ -76,7 +75,7 @@ def decode(data: bytes) -> Form:
         )
     try:
         form = _DECODER.decode(memoryview(data)[len(MARK) + 1 :])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FormatError(f"summary: damaged: {error}") from error
     _check_order(form)
     return form

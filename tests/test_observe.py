@@ -1,0 +1,342 @@
+"""Observe against a slow twin, its rules of time and of counting, and what an observer hands over."""
+
+from __future__ import annotations
+
+import math
+import random
+import struct
+from collections.abc import Callable
+from functools import reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from stream_monitor.config import parse_config
+from stream_monitor.events import Batch, Column, Group, JsonType, Reject, SliceKey, Source, Stream
+from stream_monitor.observe import Observer, RowCounts, Summaries, observe
+from stream_monitor.summary.grid import Grid
+from stream_monitor.summary.shape import ReferenceShape, Shape
+from stream_monitor.summary.summary import Summary
+from stream_monitor.watermark import Clock
+from tests.oracles_summary import Event, batch_of, plain_observe, plain_of
+
+LATENESS_MS = 2_000
+LAW = settings(
+    deadline=None,
+    max_examples=40,
+    derandomize=True,
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+)
+SOURCES = [Source("p", partition) for partition in range(3)]
+CONFIG = parse_config(
+    {
+        "kafka": {"bootstrap.servers": "localhost:9092"},
+        "predictions": {"topics": ["p"], "lateness": "2s"},
+        "models": {
+            "m": {
+                "features": {
+                    "age": {"range": [0, 120]},
+                    "plan": {"values": ["free", "paid"]},
+                    "code": {"type": "category"},
+                    "exact": {"type": "number", "strict": True},
+                    "at": {"center": 1_763_865_600_000},
+                    "secret": {"watch": False},
+                },
+            }
+        },
+    }
+)
+REFERENCE = ReferenceShape(
+    grids={("features", "age"): Grid(40.0, 2.0**-6), ("outputs", "score"): Grid(0.5, 2.0**-11)},
+    values={("outputs", "class"): frozenset({"stay", "go"})},
+    hash="r1",
+)
+SHAPE = Shape.of(CONFIG.model("m"), REFERENCE)
+
+NUMBERS = st.one_of(
+    st.floats(width=64),
+    st.floats(-100, 200),
+    st.integers(-(10**20), 10**20),
+    st.sampled_from([0.0, -0.0, 1e300, -1e300, 2.0**63, 2.0**-30, 2.0**-31, 5e-324, math.nan, math.inf, 0.1]),
+)
+TEXTS = st.sampled_from(["free", "paid", "other", "go", "", "7", "7.0", "1e3", "ä€😀", "x" * 300, "x" * 129])
+VALUES = st.one_of(
+    NUMBERS, TEXTS, st.booleans(), st.none(), st.just([1]), st.just({"a": 1}), NUMBERS.map(repr)
+)
+NAMES = ["age", "plan", "code", "exact", "at", "secret", "free1", "free2"]
+FEATURES = SliceKey(Stream("m"), 0)
+STREAMS = [Stream("m", "1", "live"), Stream("m", "2", "live"), Stream("m", "1", "shadow")]
+
+
+@st.composite
+def inputs(draw: st.DrawFn, values: st.SearchStrategy[object] = VALUES) -> list[Event]:
+    """Events of three partitions, in offset order each; times wander, some are late."""
+    offsets = dict.fromkeys(SOURCES, 0)
+    events = []
+    for _ in range(draw(st.integers(0, 16))):
+        source = draw(st.sampled_from(SOURCES))
+        offsets[source] += draw(st.integers(0, 2))
+        events.append(
+            Event(
+                source,
+                offsets[source],
+                draw(st.integers(0, 8_000)),
+                draw(st.dictionaries(st.sampled_from(NAMES), values, max_size=5)),
+                draw(st.dictionaries(st.sampled_from(["score", "class"]), values, max_size=2)),
+                draw(st.sampled_from(STREAMS)),
+            )
+        )
+    return events
+
+
+def observed(events: list[Event], shape: Shape = SHAPE) -> Summaries:
+    return observe(batch_of(events), lambda _: shape, {}, LATENESS_MS)
+
+
+@LAW
+@given(inputs())
+def test_a_batch_is_summarised_as_the_slow_twin_does_it(events: list[Event]) -> None:
+    found = {key: plain_of(summary) for key, summary in observed(events).items()}
+    assert found == plain_observe(events, SHAPE, LATENESS_MS)
+
+
+def test_many_rows_of_many_slices_are_summarised_as_the_slow_twin_does_it() -> None:
+    rng = random.Random(3)
+    events = [
+        Event(
+            SOURCES[row % 3],
+            row,
+            row * 4 + rng.randrange(-1_500, 1_500),
+            {
+                "age": rng.gauss(40, 15),
+                "free1": rng.gauss(0, 1e-3),
+                "plan": rng.choice(["free", "paid", "?"]),
+            },
+            {"score": rng.random() if row % 7 else None},
+        )
+        for row in range(3_000)
+    ]
+    found = {key: plain_of(summary) for key, summary in observed(events).items()}
+    assert found == plain_observe(events, SHAPE, LATENESS_MS)
+
+
+@LAW
+@given(inputs(), st.randoms(use_true_random=False))
+def test_any_cut_and_any_order_of_partitions_give_equal_bytes(
+    events: list[Event], rng: random.Random
+) -> None:
+    whole = observed(events)
+    assert _bytes(_read_otherwise(events, rng, SHAPE)) == _bytes(whole)
+
+
+@LAW
+@given(inputs(), st.randoms(use_true_random=False))
+def test_more_signals_than_the_limit_are_dropped_by_no_order(events: list[Event], rng: random.Random) -> None:
+    config = CONFIG.model("m").model_copy(update={"max_signals": 1, "features": {}})
+    shape = Shape.of(config)
+    whole = observed(events, shape)
+    assert _bytes(_read_otherwise(events, rng, shape)) == _bytes(whole)
+    for key, summary in whole.items():
+        values = plain_observe(events, shape, LATENESS_MS)[key].signals
+        total = sum(one.counts[kind.name] for one in values.values() for kind in JsonType)
+        kept = sum(values[name].counts[kind.name] for name in summary.signals for kind in JsonType)
+        assert len(summary.signals) == min(1, len(values))
+        assert summary.dropped_values == total - kept
+
+
+def _read_otherwise(events: list[Event], rng: random.Random, shape: Shape) -> Summaries:
+    """The same partitions in another order, by several workers, in other batches, summed in any order."""
+    parts = []
+    for source in rng.sample(SOURCES, len(SOURCES)):
+        mine = [event for event in events if event.source == source]
+        clocks: dict[Source, Clock] = {}
+        while mine:
+            size = rng.randint(1, len(mine))
+            parts.append(observe(batch_of(mine[:size]), lambda _: shape, clocks, LATENESS_MS))
+            mine = mine[size:]
+    while len(parts) > 1:
+        one, other = parts.pop(rng.randrange(len(parts))), parts.pop(rng.randrange(len(parts)))
+        parts.append(one + other)
+    return parts[0] if parts else Summaries()
+
+
+def _bytes(summaries: Summaries) -> dict[SliceKey, bytes]:
+    return {key: summary.to_bytes() for key, summary in summaries.items()}
+
+
+class FloatSummary(NamedTuple):
+    """The mutant: it sums floats."""
+
+    total: float
+
+    def __add__(self, other: object) -> FloatSummary:
+        assert isinstance(other, FloatSummary)
+        return FloatSummary(self.total + other.total)
+
+    def to_bytes(self) -> bytes:
+        return struct.pack("d", self.total)
+
+
+def _summary(values: list[float]) -> Summary:
+    events = [Event(SOURCES[0], 0, 0, {"age": value}) for value in values]
+    return observed(events)[FEATURES]
+
+
+@pytest.mark.parametrize(
+    ("summarise", "equal"), [(_summary, True), (lambda values: FloatSummary(sum(values, 0.0)), False)]
+)
+def test_cuts_show_in_sums_of_floats_and_not_in_ours(
+    summarise: Callable[[list[float]], Any], equal: bool
+) -> None:
+    values = np.random.default_rng(1).normal(40, 20, 200).tolist()
+    found = set()
+    for size in (1, 7, 200):
+        pieces = [summarise(values[first : first + size]) for first in range(0, 200, size)]
+        found.add(reduce(lambda one, other: one + other, pieces).to_bytes())
+    assert (len(found) == 1) is equal
+
+
+def test_a_late_row_counts_in_the_slice_of_its_clock_and_nowhere_else() -> None:
+    events = [Event(SOURCES[0], 0, 9_500, {"age": 1}), Event(SOURCES[0], 1, 3_000, {"age": 1}, {"score": 1})]
+    found = observed(events)
+    stream = events[0].stream
+    assert set(found) == {SliceKey(stream, 9_000), SliceKey(Stream("m"), 9_000)}
+    assert (found[SliceKey(stream, 9_000)].rows, found[SliceKey(stream, 9_000)].late) == (1, 1)
+    assert (found[SliceKey(Stream("m"), 9_000)].rows, found[SliceKey(Stream("m"), 9_000)].late) == (1, 0)
+    assert found[SliceKey(stream, 9_000)].offsets == {SOURCES[0]: (0, 0)}
+
+
+def test_a_row_behind_a_claim_only_is_late_by_idleness() -> None:
+    clocks = {SOURCES[0]: Clock(event=5_000, claim=60_000)}
+    found = observe(batch_of([Event(SOURCES[0], 7, 5_500)]), lambda _: SHAPE, clocks, LATENESS_MS)
+    ((key, summary),) = found.items()
+    assert (key.start, summary.rows, summary.late, summary.late_idle) == (60_000, 0, 1, 1)
+
+
+def test_a_shadow_says_nothing_of_features() -> None:
+    found = observed([Event(SOURCES[0], 0, 0, {"age": 3}, {"score": 1}, Stream("m", "1", "shadow"))])
+    assert set(found) == {SliceKey(Stream("m", "1", "shadow"), 0)}
+
+
+def test_summaries_add_without_changing_their_parts() -> None:
+    one, other = (
+        observed([Event(SOURCES[0], 0, 0, {"age": 3})]),
+        observed([Event(SOURCES[1], 0, 0, {"age": 4})]),
+    )
+    before = _bytes(one), _bytes(other)
+    total = one + other
+    assert total[FEATURES].rows == 2
+    assert (_bytes(one), _bytes(other)) == before
+    assert _bytes(total + Summaries()) == _bytes(total)
+
+
+# The observer
+
+
+class References:
+    def shape(self, _model: str) -> ReferenceShape | None:
+        return REFERENCE
+
+
+@LAW
+@given(inputs(), st.integers(1, 9))
+def test_rows_in_are_rows_out(events: list[Event], size: int) -> None:
+    observer = Observer(CONFIG, References())
+    for first in range(0, len(events), size):
+        observer.add(batch_of(events[first : first + size]))
+    flushed = observer.flush()
+    per_model = sum(delta.rows for delta in flushed.deltas)
+    assert per_model == len(events) == sum(counts.rows for counts in flushed.counts.values())
+    summaries = [
+        Summary.from_bytes(delta.data) for delta in flushed.deltas if not delta.key.stream.of_features
+    ]
+    assert sum(one.late for one in summaries) == sum(counts.late for counts in flushed.counts.values())
+    assert {delta.shape for delta in flushed.deltas} <= {SHAPE.hash}
+    total = Summaries()
+    for delta in flushed.deltas:
+        total.add(delta.key, Summary.from_bytes(delta.data))
+    assert _bytes(total) == _bytes(observed(events))
+
+
+def test_a_flush_begins_anew_but_keeps_the_clocks() -> None:
+    observer = Observer(CONFIG, References())
+    observer.add(batch_of([Event(SOURCES[0], 0, 9_500)]))
+    observer.flush()
+    empty = observer.flush()
+    assert (empty.deltas, empty.counts) == ([], {})
+    observer.add(batch_of([Event(SOURCES[0], 1, 3_000)]))
+    assert observer.flush().counts == {SOURCES[0]: RowCounts(rows=1, late=1)}
+
+
+def test_what_is_discarded_is_gone() -> None:
+    observer = Observer(CONFIG, References())
+    observer.add(batch_of([Event(SOURCES[0], 0, 9_500)]))
+    observer.discard()
+    assert observer.flush().deltas == []
+
+
+def test_rejects_are_counted_for_their_source() -> None:
+    observer = Observer(CONFIG, References())
+    batch = batch_of([Event(SOURCES[0], 0, 0), Event(SOURCES[1], 0, 0)])
+    batch.rejects = [Reject(2, 0, "not_json", "?", source=1), Reject(3, 0, "not_json", "?", source=1)]
+    observer.add(batch)
+    assert observer.flush().counts == {SOURCES[0]: RowCounts(1), SOURCES[1]: RowCounts(1, rejected=2)}
+
+
+def test_a_batch_of_rejects_only_is_no_trouble() -> None:
+    nothing = np.empty(0, np.int64)
+    observer = Observer(CONFIG, References())
+    rejects = [Reject(0, 0, "not_json", "?")]
+    observer.add(Batch((SOURCES[0],), nothing, nothing, nothing, nothing, [], rejects=rejects))
+    assert observer.flush().counts == {SOURCES[0]: RowCounts(rejected=1)}
+
+
+def test_a_summary_too_long_for_a_record_goes_in_parts_that_add_up() -> None:
+    count = 1_500
+    texts = [f"{row:0100d}" for row in range(count)]
+    columns = {f"f{i}": Column(JsonType.STRING, None, [text + str(i) for text in texts]) for i in range(10)}
+    rows = np.arange(count)
+    zeros = np.zeros(count, np.int64)
+    batch = Batch((SOURCES[0],), zeros, rows, zeros, zeros, [Group(STREAMS[0], rows, columns)])
+    observer = Observer(CONFIG, References())
+    observer.add(batch)
+    deltas = observer.flush().deltas
+    features = [delta for delta in deltas if delta.key.stream.of_features]
+    assert len(features) > 1
+    assert all(len(delta.data) <= 900_000 for delta in deltas)
+    assert sum(delta.rows for delta in deltas) == count
+    total = Summary.empty()
+    for delta in features:
+        total.merge(Summary.from_bytes(delta.data))
+    assert total == observe(batch, lambda _: SHAPE, {}, LATENESS_MS)[FEATURES]
+
+
+def test_equal_settings_have_equal_hashes() -> None:
+    assert Shape.of(CONFIG.model("m"), REFERENCE).hash == SHAPE.hash
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"slice_ms": 2_000},
+        {"strict": True},
+        {"max_signals": 7},
+        {"features": {}},
+        {"outputs": CONFIG.model("m").features},
+    ],
+)
+def test_any_setting_that_shapes_changes_the_hash(change: dict[str, object]) -> None:
+    assert Shape.of(CONFIG.model("m").model_copy(update=change), REFERENCE).hash != SHAPE.hash
+
+
+def test_another_reference_changes_the_hash() -> None:
+    other = ReferenceShape(REFERENCE.grids, REFERENCE.values, "r2")
+    assert len({Shape.of(CONFIG.model("m"), one).hash for one in (None, REFERENCE, other)}) == 3
+
+
+def test_settings_that_do_not_shape_leave_the_hash() -> None:
+    config = CONFIG.model("m").model_copy(update={"labels": {"team": "growth"}, "severity": "ticket"})
+    assert Shape.of(config, REFERENCE).hash == SHAPE.hash
