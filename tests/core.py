@@ -93,7 +93,7 @@ def flushes(config: Config, partitions: Sequence[Sequence[Record]], schedule: Sc
         Worker(config, references, sources[at :: schedule.workers], len(sources))
         for at in range(min(schedule.workers, len(sources)))
     ]
-    order = random.Random(schedule.seed)  # noqa: S311
+    order = random.Random(schedule.seed)
     sent = [worker.flush(logs) for worker in workers]
     while open_ones := [one for one in workers if any(n < len(logs[s]) for s, n in one.next.items())]:
         worker = order.choice(open_ones)
@@ -115,4 +115,6 @@ def run(config: Config, partitions: Sequence[Sequence[Record]], schedule: Schedu
 
 def comparable(alerts: Sequence[Alert]) -> list[dict[str, Any]]:
     """Alerts in the form and order in which they must be the same, whoever raised them."""
-    return sorted((alert.to_dict() for alert in alerts), key=lambda one: (one["time"], one["model"], one["id"]))
+    return sorted(
+        (alert.to_dict() for alert in alerts), key=lambda one: (one["time"], one["model"], one["id"])
+    )

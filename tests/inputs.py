@@ -1,4 +1,4 @@
-"""Inputs that are as bad as real ones: late, out of order, unseen and extreme values, changes of every kind."""
+"""Inputs as bad as real ones: late, out of order, unseen and extreme values, changes of every kind."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def _event(random: np.random.Generator, model: str, time: int, *, changed: bool)
         "gappy": None if changed and random.random() < 0.4 else normal[5],
         "typed": "n/a" if changed and random.random() < 0.3 else normal[6],
         "infinite": "inf" if changed and random.random() < 0.2 else normal[7],
-        "channel": str(random.choice(["web", "app", "shop"], p=[0.2, 0.4, 0.4] if changed else [0.6, 0.3, 0.1])),
+        "channel": str(
+            random.choice(["web", "app", "shop"], p=[0.2, 0.4, 0.4] if changed else [0.6, 0.3, 0.1])
+        ),
         "country": "XX" if changed and random.random() < 0.25 else str(random.choice(["DE", "FR", "ES"])),
         "grade": "z" if changed and random.random() < 0.2 else str(random.choice(["a", "b", "c"])),
         "user": f"u{int(random.integers(0, 5000))}",

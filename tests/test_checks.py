@@ -48,11 +48,8 @@ def measured(check: Any, before: list[Any], after: list[Any], **declared: Any) -
     reference = Reference.of(summary([{"x": x} for x in before], **declared), model.features)
     measure = check(reference, model.min_effect, model.features)
     seen = measure.measure(summary([{"x": x} for x in after], **declared))
-    return {
-        score.name: mean
-        for score, mean in zip(measure.scores, seen.mean.tolist(), strict=True)
-        if score.check != "unseen"
-    } | {"unseen": m for s, m in zip(measure.scores, seen.mean.tolist(), strict=True) if s.check == "unseen"}
+    scores = zip(measure.scores, seen.mean.tolist(), strict=True)
+    return {"unseen" if score.check == "unseen" else score.name: mean for score, mean in scores}
 
 
 def normal(seed: int, mean: float = 0.0, sd: float = 1.0, n: int = N) -> list[float]:

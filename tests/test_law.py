@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from stream_monitor import observe as observe_module
 from stream_monitor.config import Config, parse_config
 from stream_monitor.events import Batch, Source
-from stream_monitor.summary import columns
+from stream_monitor.summary import numbers
 from stream_monitor.watermark import Clock, Judged, judge
 from tests import inputs
 from tests.core import Record, Schedule, comparable, run
@@ -88,7 +88,7 @@ def by_reading_order(batch: Batch, clocks: dict[Source, Clock], lateness_ms: int
 
 @pytest.mark.parametrize(
     ("module", "name", "mutant"),
-    [(columns, "_write_sums", float_sums), (observe_module, "judge", by_reading_order)],
+    [(numbers, "_write_sums", float_sums), (observe_module, "judge", by_reading_order)],
     ids=["float sums", "lateness by reading order"],
 )
 def test_a_mutant_is_caught(monkeypatch, module, name, mutant) -> None:

@@ -48,14 +48,18 @@ def test_a_rate_is_told_in_percent() -> None:
         "features",
         finding(check="missing", score="rate", unit="share", before=Level(9, 0.001), after=Level(9, 0.123)),
     )
-    assert said == "churn: feature age is missing in 12.3 % of events (was 0.1 %) since 2026-01-05 10:00:05 UTC"
+    assert (
+        said == "churn: feature age is missing in 12.3 % of events (was 0.1 %) since 2026-01-05 10:00:05 UTC"
+    )
 
 
 def test_a_category_is_named_with_both_shares() -> None:
     said = sentence(
         Stream("churn"),
         "features",
-        finding(signal="channel", score="share of 'web'", unit="share", before=Level(9, 0.45), after=Level(9, 0.2)),
+        finding(
+            signal="channel", score="share of 'web'", unit="share", before=Level(9, 0.45), after=Level(9, 0.2)
+        ),
     )
     assert "feature channel changed: share of 'web' 45 % -> 20 % since" in said
 

@@ -1,0 +1,168 @@
+"""A watch from learning to finding to being armed again; a subject's signals, early and late."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stream_monitor.checks.subject import EVENTS_MIN, Subject
+from stream_monitor.checks.watch import Watch
+from stream_monitor.config import ModelConfig, parse_config
+from stream_monitor.events import Finding
+from stream_monitor.state import pack, unpack
+from tests.test_checks import summary
+
+ROWS = 200
+LEARN_SLICES = 10
+
+
+def model(**settings: Any) -> ModelConfig:
+    document = {"predictions": {"topics": ["p"]}, "models": {"m": {"learn": ROWS * LEARN_SLICES, **settings}}}
+    return parse_config(document).model("m")
+
+
+class Stream:
+    """A signal x whose mean, in standard deviations, is told slice by slice."""
+
+    def __init__(self, seed: int = 1, **settings: Any) -> None:
+        self.random = np.random.default_rng(seed)
+        self.model = model(**settings)
+        self.subject = Subject("features", self.model, None)
+        self.slice = 0
+
+    def send(self, mean: float, slices: int, **more: Any) -> list[Finding]:
+        found = []
+        for _ in range(slices):
+            rows = [{"x": x, **more} for x in self.random.normal(10 + mean, 1, ROWS).tolist()]
+            found += self.subject.close(self.slice * 1000, summary(rows))
+            self.slice += 1
+        return found
+
+
+def learned(**settings: Any) -> Stream:
+    stream = Stream(**settings)
+    assert stream.send(0, LEARN_SLICES) == []
+    assert stream.subject.learning == []
+    return stream
+
+
+def test_a_shift_is_found_once_at_its_time_with_both_levels() -> None:
+    stream = learned()
+    assert stream.send(0, 50) == []
+    [finding] = stream.send(1.0, 40)
+    assert (finding.check, finding.signal, finding.score) == ("drift", "x", "location")
+    assert finding.since == 60_000
+    assert finding.earliest <= finding.since <= finding.latest
+    assert finding.found <= 63_000
+    assert finding.before.mean == pytest.approx(10, abs=0.1)
+    assert finding.after.mean == pytest.approx(11, abs=0.3)
+    assert finding.before.sd == pytest.approx(1, abs=0.1)
+    assert finding.statistic > finding.threshold
+    assert abs(finding.effect) > finding.dead
+
+
+def test_a_change_too_small_to_matter_is_never_found_however_long_it_lasts() -> None:
+    stream = learned(min_effect={"location": 0.2})
+    stream.send(0, 30)
+    # 0.2 standard deviations move the location score by 0.11; with 30,000 events it is significant.
+    assert stream.send(0.2, 150) == []
+
+
+def test_a_slow_drift_is_found_though_each_of_its_steps_is_too_small() -> None:
+    stream = learned()
+    stream.send(0, 20)
+    found = [finding for step in range(60) for finding in stream.send(0.01 * step, 3)]
+    assert [finding.signal for finding in found] == ["x"]
+    assert abs(found[0].effect) > found[0].dead
+
+
+def test_a_level_that_comes_back_arms_the_check_again() -> None:
+    stream = learned()
+    stream.send(0, 20)
+    [first] = stream.send(1.5, 30)
+    assert stream.send(0, 60) == []
+    [second] = stream.send(1.5, 30)
+    assert (first.since, second.since) == (30_000, 120_000)
+
+
+def test_a_change_in_one_signal_says_nothing_of_another() -> None:
+    stream = learned()
+    other = np.random.default_rng(5)
+    for shift in (0.0, 2.0):
+        for _ in range(30):
+            rows = [
+                {"x": x, "y": y}
+                for x, y in zip(
+                    stream.random.normal(10 + shift, 1, ROWS).tolist(),
+                    other.normal(0, 1, ROWS).tolist(),
+                    strict=True,
+                )
+            ]
+            found = stream.subject.close(stream.slice * 1000, summary(rows))
+            stream.slice += 1
+            assert {finding.signal for finding in found} <= {"x"}
+
+
+def test_a_signal_that_appears_later_is_learned_and_watched_too() -> None:
+    stream = learned()
+    assert stream.send(0, 5, late="a") == []
+    assert stream.subject.learning == ["late"]
+    assert stream.send(0, LEARN_SLICES, late="a") == []
+    assert stream.subject.learning == []
+    found = stream.send(0, 5, late="b")
+    assert {finding.signal for finding in found} == {"late"}
+
+
+def test_gaps_in_time_do_not_disturb_and_change_times_stay_right() -> None:
+    stream = learned()
+    stream.send(0, 20)
+    stream.slice += 1_000_000
+    assert stream.send(0, 20) == []
+    begins = stream.slice * 1000
+    [finding] = stream.send(1.0, 20)
+    assert finding.since == begins
+
+
+def test_no_reference_is_made_of_a_handful_of_events() -> None:
+    stream = Stream(learn="1s")
+    for _ in range(EVENTS_MIN // ROWS):
+        stream.send(0, 1)
+        assert stream.subject.learning == ["x"]
+    stream.send(0, 1)
+    assert stream.subject.learning == []
+
+
+@pytest.mark.parametrize("detectors", [["adwin"], ["page_hinkley"], [{"river": "drift.ADWIN"}]])
+def test_each_detector_finds_a_shift_by_itself(detectors: list[Any]) -> None:
+    stream = learned(detectors=detectors)
+    assert stream.send(0, 60) == []
+    assert {finding.signal for finding in stream.send(2.0, 200)} == {"x"}
+
+
+def test_without_detectors_nothing_is_found() -> None:
+    stream = learned(detectors=[])
+    assert stream.send(5.0, 30) == []
+
+
+@pytest.mark.parametrize("cut", [3, 25, 33, 37, 60])
+def test_a_restored_subject_goes_on_exactly_as_it_would(cut: int) -> None:
+    means = [0.0] * 35 + [1.0] * 40
+    going, restored = Stream(), Stream()
+    for number, mean in enumerate(means):
+        if number == cut:
+            state = unpack("test", 1, pack("test", 1, restored.subject.snapshot()))
+            restored.subject = Subject.restore(state, "features", restored.model)
+            assert pack("test", 1, restored.subject.snapshot()) == pack("test", 1, state)
+        assert going.send(mean, 1) == restored.send(mean, 1)
+
+
+def test_a_watch_whose_detectors_were_changed_keeps_its_reference_and_begins_anew() -> None:
+    stream = learned()
+    stream.send(1.0, 10)
+    state = stream.subject.watches[0].snapshot()
+    other = model(detectors=["page_hinkley"])
+    watch = Watch.restore(state, other, {})
+    assert watch.reference.summary == stream.subject.watches[0].reference.summary
+    assert watch.snapshot()["firing"].any() == np.False_
