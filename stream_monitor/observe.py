@@ -15,7 +15,7 @@ import numpy as np
 
 from stream_monitor.events import Batch, Delta, Group, Int64s, SliceKey, Source, Stream
 from stream_monitor.summary.columns import BLOCK_ROWS, summarise
-from stream_monitor.summary.histogram import run_starts
+from stream_monitor.summary.histogram import lengths_of, run_starts
 from stream_monitor.summary.plan import Cells, Index, plan_of
 from stream_monitor.summary.shape import Kind, ReferenceShape, Shape
 from stream_monitor.summary.summary import Summary
@@ -92,7 +92,7 @@ def _add_block(batch: Batch, group: Group, positions: Int64s, shape: Shape, summ
         order = np.argsort(slices, kind="stable")
         positions, slices = positions[order], slices[order]
     first = run_starts(slices)
-    cells = Cells(_as_index(positions), np.diff(first, append=len(slices)), first)
+    cells = Cells(_as_index(positions), lengths_of(first, len(slices)), first)
     starts = (slices[first] * shape.slice_ms).tolist()
     offsets = _offsets(batch, group.rows[positions], cells.sizes)
     parts: list[tuple[Stream, Kind]] = [(group.stream, "outputs")]

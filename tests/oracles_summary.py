@@ -17,7 +17,6 @@ from stream_monitor.summary.codes import BINS
 from stream_monitor.summary.shape import Kind, Shape
 from stream_monitor.summary.summary import Count, Summary
 
-
 LIVE = Stream("m", "1", "live")
 
 

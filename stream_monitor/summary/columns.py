@@ -6,7 +6,7 @@ Rows are grouped into *cells* (slices of time), and each cell becomes a summary.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import compress
+from itertools import compress, pairwise
 from typing import Final
 
 import numpy as np
@@ -92,12 +92,13 @@ def _by_type(column: Column, cells: Cells) -> Int64s:
 
 def _tallies(keys: Keys, cells: int, width: int) -> list[Tally]:
     """A tally per cell of keys in cell * width + (0..width-1)."""
-    tallies = [Tally(width) for _ in range(cells)]
     if cells == 1:
-        tallies[0].add(keys)
-        return tallies
+        tally = Tally(width)
+        tally.add(keys)
+        return [tally]
     found, totals = sum_by_key(keys, None, cells * width)
     ends = np.searchsorted(found, np.arange(cells + 1) * width)
-    for cell, (first, last) in enumerate(zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)):
-        tallies[cell].add_sums(found[first:last] - cell * width, totals[first:last].copy())
-    return tallies
+    return [
+        Tally.of(found[first:last] - cell * width, totals[first:last].copy(), width)
+        for cell, (first, last) in enumerate(pairwise(ends.tolist()))
+    ]

@@ -45,8 +45,16 @@ def _sum_sorted(keys: Keys, counts: Int64s | None) -> tuple[Int64s, Int64s]:
         order = np.argsort(keys)
         keys, counts = keys[order], counts[order]
     starts = run_starts(keys)
-    totals = np.diff(starts, append=len(keys)) if counts is None else np.add.reduceat(counts, starts)
+    totals = lengths_of(starts, len(keys)) if counts is None else np.add.reduceat(counts, starts)
     return keys[starts].astype(np.int64), totals
+
+
+def lengths_of(starts: Int64s, total: int) -> Int64s:
+    """How long segments are that begin there and follow one another, the last up to ``total``."""
+    lengths = np.empty_like(starts)
+    lengths[:-1] = starts[1:] - starts[:-1]
+    lengths[-1] = total - starts[-1]
+    return lengths
 
 
 def run_starts(values: Keys) -> Int64s:
@@ -61,12 +69,12 @@ class Tally:
     keys, or twice what is already summed, whichever is more.
     """
 
-    __slots__ = ("_chunks", "_pending", "_raw", "_summed", "size")
+    __slots__ = ("_counted", "_pending", "_raw", "_summed", "size")
 
     def __init__(self, size: int) -> None:
         self.size = size
         self._raw: list[Keys] = []
-        self._chunks: list[tuple[Int64s, Int64s]] = []
+        self._counted: list[tuple[Int64s, Int64s]] = []
         self._pending = 0
         self._summed = 0
 
@@ -74,7 +82,8 @@ class Tally:
     def of(cls, keys: Int64s, counts: Int64s, size: int) -> Tally:
         """Of keys that are distinct and ascending already."""
         tally = cls(size)
-        tally.add_sums(keys, counts)
+        if len(keys):
+            tally._counted, tally._summed = [(keys, counts)], len(keys)
         return tally
 
     def add(self, keys: Keys) -> None:
@@ -83,37 +92,36 @@ class Tally:
             self._raw.append(keys)
             self._grow(len(keys))
 
-    def add_sums(self, keys: Int64s, counts: Int64s) -> None:
-        """Add counts to distinct ascending keys."""
+    def add_counts(self, keys: Int64s, counts: Int64s) -> None:
+        """Count every key as often as ``counts`` says; keys may repeat."""
         if len(keys):
-            self._chunks.append((keys, counts))
+            self._counted.append((keys, counts))
             self._grow(len(keys))
 
     def merge(self, other: Tally) -> None:
         """Add the counts of a tally of the same size."""
         self._raw += other._raw
-        self._chunks += other._chunks
+        self._counted += other._counted
         self._grow(other._pending + other._summed)
 
     def copy(self) -> Tally:
         tally = Tally(self.size)
-        tally._raw, tally._chunks = self._raw.copy(), self._chunks.copy()
+        tally._raw, tally._counted = self._raw.copy(), self._counted.copy()
         tally._pending, tally._summed = self._pending, self._summed
         return tally
 
     def entries(self) -> tuple[Int64s, Int64s]:
-        """Distinct keys, ascending, and their counts. Do not write into them."""
-        if self._raw or len(self._chunks) > 1:
+        """Distinct keys, ascending, and their counts; read only."""
+        if self._pending:
             self._sum()
-        return self._chunks[0] if self._chunks else (np.empty(0, np.int64), np.empty(0, np.int64))
+        return self._counted[0] if self._counted else (np.empty(0, np.int64), np.empty(0, np.int64))
 
     def halves(self) -> tuple[Tally, Tally]:
         """The lower and the upper half of the entries; the upper one is never the longer."""
         keys, counts = self.entries()
         middle = (len(keys) + 1) // 2
-        return Tally.of(keys[:middle], counts[:middle], self.size), Tally.of(
-            keys[middle:], counts[middle:], self.size
-        )
+        low, high = slice(None, middle), slice(middle, None)
+        return Tally.of(keys[low], counts[low], self.size), Tally.of(keys[high], counts[high], self.size)
 
     def _grow(self, keys: int) -> None:
         self._pending += keys
@@ -122,11 +130,11 @@ class Tally:
 
     def _sum(self) -> None:
         if self._raw:
-            self._chunks.append(sum_by_key(np.concatenate(self._raw), None, self.size))
+            self._counted.append(sum_by_key(np.concatenate(self._raw), None, self.size))
             self._raw = []
-        if len(self._chunks) > 1:
-            keys = np.concatenate([keys for keys, _ in self._chunks])
-            counts = np.concatenate([counts for _, counts in self._chunks])
-            self._chunks = [sum_by_key(keys, counts, self.size)]
+        if self._counted:
+            keys = np.concatenate([keys for keys, _ in self._counted])
+            counts = np.concatenate([counts for _, counts in self._counted])
+            self._counted = [sum_by_key(keys, counts, self.size)]
+            self._summed = len(self._counted[0][0])
         self._pending = 0
-        self._summed = len(self._chunks[0][0]) if self._chunks else 0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import compress
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, compress
 from typing import cast
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from stream_monitor.events import Column, Float64s, Int64s, JsonType
 from stream_monitor.summary.categories import BUCKETS, Named, add_counts, bounded, number_text, text_hash
 from stream_monitor.summary.counts import Count
-from stream_monitor.summary.histogram import Tally, sum_by_key
+from stream_monitor.summary.histogram import Tally
 from stream_monitor.summary.plan import MIXED, Cells, Index, Plan, Table, types_in
 
 Counts = tuple[dict[str, Named], Tally]
@@ -26,41 +26,48 @@ def summarise_texts(
 
     Cost: 50 ns a value, and 1 us a distinct one.
     """
-    named: list[dict[str, Named]] = [{} for _ in cells.sizes]
-    keys: list[list[Int64s]] = [[] for _ in cells.sizes]
-    totals: list[list[Int64s]] = [[] for _ in cells.sizes]
+    found: list[dict[int, dict[str, int]]] = [{} for _ in range(len(cells))]
     textual = plan.textual[np.arange(len(columns)), types].tolist()
     for signal, column in enumerate(columns):
         if not textual[signal] and types[signal] != MIXED:
             continue
-        shape = plan.shapes[signal]
+        listed = plan.shapes[signal].values
         for cell, texts in _by_cell(column, plan.textual[signal], cells):
             by_text = Counter(texts)
-            if not by_text:
-                continue
-            if shape.values is not None:
-                known = sum(by_text[text] for text in shape.values)
+            if listed is not None:
+                known = sum(by_text[text] for text in listed)
                 counts[cell, signal, Count.OUT_OF_RANGE] = by_text.total() - known
-            by_name = _bounded(by_text)
-            named[cell][plan.signals[signal]] = Named.of(by_name, shape.kept)
-            hashes = np.fromiter(map(text_hash, by_name), np.uint64, len(by_name))
-            keys[cell].append((hashes % np.uint64(BUCKETS)).astype(np.int64) + signal * BUCKETS)
-            totals[cell].append(np.fromiter(by_name.values(), np.int64, len(by_name)))
-    width = len(columns) * BUCKETS
-    tallies = [_tally(one, two, width) for one, two in zip(keys, totals, strict=True)]
-    return list(zip(named, tallies, strict=True))
+            if by_text:
+                found[cell][signal] = _bounded(by_text)
+    return [(_named(by_signal, plan), _tally(by_signal, len(columns) * BUCKETS)) for by_signal in found]
+
+
+def _named(by_signal: Mapping[int, Mapping[str, int]], plan: Plan) -> dict[str, Named]:
+    return {
+        plan.signals[signal]: Named.of(by_name, plan.shapes[signal].kept)
+        for signal, by_name in by_signal.items()
+    }
+
+
+def _tally(by_signal: Mapping[int, Mapping[str, int]], width: int) -> Tally:
+    tally = Tally(width)
+    if by_signal:
+        texts = list(chain.from_iterable(by_signal.values()))
+        totals = chain.from_iterable(by_name.values() for by_name in by_signal.values())
+        buckets = np.fromiter(map(text_hash, texts), np.uint64, len(texts)) % np.uint64(BUCKETS)
+        first = np.repeat(np.array(list(by_signal)) * BUCKETS, list(map(len, by_signal.values())))
+        tally.add_counts(first + buckets.astype(np.int64), np.fromiter(totals, np.int64, len(texts)))
+    return tally
 
 
 def _by_cell(column: Column, textual: Table, cells: Cells) -> Iterator[tuple[int, Sequence[str]]]:
-    """The category values of each cell."""
-    types = types_in(column, cells)
-    wanted = textual[types]
-    if not wanted.any():
-        return
+    """The category values of each cell, of a column that may have some."""
     texts = _picked(column.texts, cells.index)
+    uniform = isinstance(column.types, JsonType)
+    mask = None if uniform else textual[types_in(column, cells)].tolist()
     if textual[JsonType.NUMBER] and column.numbers is not None:
-        texts = _with_numbers(texts, column.numbers[cells.index], types == JsonType.NUMBER)
-    mask = None if wanted.all() else wanted.tolist()
+        are_numbers = types_in(column, cells) == JsonType.NUMBER
+        texts = _with_numbers(texts, column.numbers[cells.index], are_numbers)
     for cell, (first, size) in enumerate(zip(cells.starts.tolist(), cells.sizes.tolist(), strict=True)):
         here = slice(first, first + size)
         yield cell, texts[here] if mask is None else list(compress(texts[here], mask[here]))
@@ -90,9 +97,3 @@ def _bounded(by_text: Counter[str]) -> dict[str, int]:
         by_name = {}
         add_counts(by_name, ((bounded(text), count) for text, count in by_text.items()))
     return by_name
-
-
-def _tally(keys: Sequence[Int64s], totals: Sequence[Int64s], width: int) -> Tally:
-    if not keys:
-        return Tally(width)
-    return Tally.of(*sum_by_key(np.concatenate(keys), np.concatenate(totals), width), width)
