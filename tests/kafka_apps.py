@@ -169,6 +169,7 @@ def read_all(cluster: Cluster, topic: str, isolation: str = "read_committed") ->
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "isolation.level": isolation,
+            "fetch.wait.max.ms": 10,
         }
     )
     partitions = cluster.admin().list_topics(topic, timeout=10).topics[topic].partitions

@@ -201,8 +201,7 @@ class DecideWorker:
         share = self._shares[partition]
         self._gauges.restored(share)
         place = TopicPartition(self._store.summaries, partition, share.position)
-        self._member.seek(place)
-        self._member.consumer.resume([place])
+        self._member.move([place], [])
         self._metrics.restore_seconds.observe(time.monotonic() - self._began_s.pop(partition))
         log.info("partition restored", extra={"partition": partition, "models": len(share.saved)})
         self._tell_ready()

@@ -107,13 +107,15 @@ class Inputs:
 
     def rewind(self) -> None:
         """Go back to what is committed in every partition, with the clock that it had there."""
-        before = {one.source: one for one in self.owned.values() if not one.halted}
-        for committed in self._member.committed(TopicPartition(*source) for source in before):
-            owned = self._locate(committed)
-            owned.paused = before[owned.source].paused
-            self._member.seek(TopicPartition(*owned.source, owned.next))
-        self._pause([self.owned[source] for source in before if self.owned[source].halted])
+        reading = [TopicPartition(*one.source) for one in self.owned.values() if not one.halted]
+        self._move([self._locate(committed) for committed in self._member.committed(reading)])
         self._reindex()
+
+    def _move(self, owned: list[Owned]) -> None:
+        if owned:
+            places = {one: TopicPartition(*one.source, one.next) for one in self.owned.values()}
+            self._member.move([places[one] for one in owned], list(places.values()))
+            self._pause(one for one in self.owned.values() if one.halted or one.paused)
 
     def _reindex(self) -> None:
         self.sources = tuple(source for source, owned in sorted(self.owned.items()) if not owned.halted)
@@ -144,7 +146,7 @@ class Inputs:
             lost = {"source": source, "expected": owned.next, "begin": low}
             log.error("records are gone before they were read", extra=lost)
             owned.first = owned.next = low
-            self._member.seek(TopicPartition(*source, low))
+            self._move([owned])
         else:
             self._halt(owned, f"expected offset {owned.next}, got an end at {high}: records were lost")
             self._pause([owned])

@@ -98,8 +98,16 @@ class Member:
         message = f"{self.name}: expected committed offsets, got none in {asked} attempts; stops"
         raise StreamMonitorError(message)
 
-    def seek(self, partition: TopicPartition) -> None:
-        self.consumer.seek(partition)
+    def move(self, partitions: list[TopicPartition], assignment: list[TopicPartition]) -> None:
+        """Read these from the offsets given; ``assignment`` is all that is assigned, these among them.
+
+        Unlike a seek this also moves a partition whose offset was gone. Nothing stays paused.
+        """
+        if self._cooperative:
+            self.consumer.incremental_unassign(partitions)
+            self.consumer.incremental_assign(partitions)
+        else:
+            self.consumer.assign(assignment)
 
     def check_fatal(self, error: KafkaError) -> None:
         """FencedError, or an error of ours, where the consumer cannot go on; nothing where it can."""

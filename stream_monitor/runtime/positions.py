@@ -45,7 +45,7 @@ def decode_metadata(text: str) -> tuple[str, Clock]:
     return metadata.topic_id, Clock(event, NEVER if metadata.claim is None else metadata.claim)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Owned:
     """One input partition of this worker. [first, next) is what the coming flush will stand for.
 
@@ -116,16 +116,17 @@ class Owned:
 def ahead(owned: Iterable[Owned], ahead_max_ms: int) -> set[Source]:
     """The partitions that have to wait: too far before the least clock of those that have more to read.
 
+    One that may hold events and has shown none comes before all others.
     One that waits goes on once the others are within half of the distance, so that it does not
     change its mind with every batch (a pause throws away what was fetched ahead).
     """
-    running = [one for one in owned if not one.halted and one.clock.time != NEVER]
-    behind = [one.clock.time for one in running if not one.drained]
+    reading = [one for one in owned if not one.halted]
+    behind = [one.clock.time for one in reading if not one.drained]
     if not behind:
         return set()
     least = min(behind)
     return {
         one.source
-        for one in running
+        for one in reading
         if one.clock.time - least > (ahead_max_ms // 2 if one.paused else ahead_max_ms)
     }
