@@ -27,15 +27,15 @@ NUMERIC_LENGTH_MAX = 64
 Rows = Sequence[dict[str, Any]]
 Layouts = set[tuple[str, ...]]
 
-_TYPE_OF: dict[type, JsonType] = {
-    UnsetType: JsonType.ABSENT,
-    NoneType: JsonType.NULL,
-    int: JsonType.NUMBER,
-    float: JsonType.NUMBER,
-    str: JsonType.STRING,
-    bool: JsonType.BOOL,
-    list: JsonType.ARRAY,
-    dict: JsonType.OBJECT,
+_TYPE_OF: dict[type, int] = {
+    UnsetType: int(JsonType.ABSENT),
+    NoneType: int(JsonType.NULL),
+    int: int(JsonType.NUMBER),
+    float: int(JsonType.NUMBER),
+    str: int(JsonType.STRING),
+    bool: int(JsonType.BOOL),
+    list: int(JsonType.ARRAY),
+    dict: int(JsonType.OBJECT),
 }
 _NUMBERS = frozenset({int, float})
 _NESTED = frozenset({list, dict})
@@ -66,10 +66,15 @@ def column(values: Sequence[Any]) -> Column:
     """
     kinds = set(map(type, values))
     if kinds <= _NUMBERS:
-        return Column(JsonType.NUMBER, _as_float64(values))
+        return numbers_column(values)
     if kinds == {str}:
-        return _strings(values)
+        return strings_column(values)
     return _mixed(values)
+
+
+def numbers_column(values: Sequence[float]) -> Column:
+    """Type a column of numbers."""
+    return Column(JsonType.NUMBER, _as_float64(values))
 
 
 def _as_float64(values: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -77,7 +82,8 @@ def _as_float64(values: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.f
     return np.array(values, np.float64) + 0.0
 
 
-def _strings(values: Sequence[str]) -> Column:
+def strings_column(values: Sequence[str]) -> Column:
+    """Type a column of strings."""
     numeric = {text: float(text) for text in set(values) if is_numeric(text)}
     if not numeric:
         return Column(JsonType.STRING, texts=values)
@@ -102,7 +108,7 @@ def _mixed(values: Sequence[Any]) -> Column:
         texts = [("true" if value else "false") if type(value) is bool else None for value in values]
     if counts[JsonType.STRING]:
         rows = np.flatnonzero(types == JsonType.STRING)
-        strings = _strings([values[row] for row in rows.tolist()])
+        strings = strings_column([values[row] for row in rows.tolist()])
         types[rows] = strings.types
         texts = [None] * len(values) if texts is None else texts
         for row, text in zip(rows.tolist(), strings.texts or (), strict=True):

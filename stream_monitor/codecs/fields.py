@@ -34,12 +34,10 @@ class Place:
     def optional(cls, mapping: str | None) -> Place | None:
         return None if mapping is None else cls.parse(mapping)
 
-    def read(self, events: Sequence[Any], records: Records, record: Int64s) -> list[Any]:
-        """Give the field of n events, None where there is none. ``record`` (n,): positions in ``records``."""
-        if self.path is not None:
-            return at_path(events, self.path)
+    def of_records(self, records: Records, record: Int64s) -> list[Any]:
+        """Give the field of n events, where it is no JSON path. ``record`` (n,): their places in it."""
         if self.mapping.startswith("="):
-            return [self.mapping[1:]] * len(events)
+            return [self.mapping[1:]] * len(record)
         if self.mapping == "kafka":
             return [None if time == NO_TIMESTAMP else time for time in records.timestamp[record].tolist()]
         if self.mapping == "topic":

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from operator import attrgetter
+from typing import Any, cast
 
 import numpy as np
 
 from stream_monitor.codecs.columns import Layouts, Rows, as_features, as_outputs, columns, layouts
-from stream_monitor.codecs.fields import Place
+from stream_monitor.codecs.fields import Place, at_path
 from stream_monitor.codecs.identity import Problem, Streams, judge_ids, judge_times, shown
 from stream_monitor.codecs.parse import Tombstone, Unparsable, parse_all
 from stream_monitor.codecs.reasons import Reason
+from stream_monitor.codecs.typed import Event, TypedDecoder
 from stream_monitor.config import Config
 from stream_monitor.events import Batch, Group, Int64s, Records, Reject, Stream
 
+FIELDS = ("model", "version", "role", "time", "id", "features", "outputs")
 ROWS_MAX = 10_000
 """A record may hold so many events."""
 CELLS_PER_VALUE_MAX = 8
@@ -26,14 +29,18 @@ Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 @dataclass(slots=True)
 class _Events:
-    """The JSON objects of a batch, where each stands, and what was none."""
+    """The events of a batch: n that a known layout fits, then the others; both in order of (record, row)."""
 
     source: Int64s
+    typed: list[Event]
     objects: list[dict[str, Any]]
     record: Int64s
     row: Int64s
     rejects: list[Reject] = field(default_factory=list)
     skipped: dict[int, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.record)
 
     def reject(self, record: int, row: int, problem: Problem) -> None:
         self.rejects.append(Reject(record, row, *problem, source=int(self.source[record])))
@@ -53,101 +60,149 @@ class JsonCodec:
 
     def __init__(self, config: Config) -> None:
         fields = config.predictions.fields
-        self._model = Place.parse(fields.model)
-        self._version = Place.optional(fields.version)
-        self._role = Place.optional(fields.role)
-        self._time = Place.parse(fields.time)
-        self._id = Place.optional(fields.id)
-        self._features = Place.optional(fields.features)
-        self._outputs = Place.optional(fields.outputs)
+        self._places = {name: Place.optional(getattr(fields, name)) for name in FIELDS}
         self._unread = self._mapped_inside_features()
         self._skew_ms = config.predictions.max_clock_skew_ms
         self._id_needed = config.labels is not None
         self._streams = Streams(config.knows)
+        self._typed = self._typed_decoder()
 
     def _mapped_inside_features(self) -> frozenset[str]:
-        at = self._features.path if self._features else None
+        paths = [
+            place.path for place in self._places.values() if place is not None and place.path is not None
+        ]
+        features = self._places["features"]
+        at = None if features is None else features.path
         if at is None:
             return frozenset()
-        others = (self._model, self._version, self._role, self._time, self._id, self._outputs)
-        paths = [place.path for place in others if place is not None and place.path is not None]
         return frozenset(path[len(at)] for path in paths if len(path) > len(at) and path[: len(at)] == at)
+
+    def _typed_decoder(self) -> TypedDecoder | None:
+        """Learn layouts where every field has a top-level name of its own, or is outside of the event."""
+        paths = {name: place.path for name, place in self._places.items() if place and place.path is not None}
+        names = {name: path[0] for name, path in paths.items() if len(path) == 1}
+        usable = {"features", "outputs"} <= set(names) and len(set(names.values())) == len(paths)
+        return TypedDecoder(names) if usable else None
 
     def decode(self, records: Records) -> Batch:
         """Decode records into a batch. Raises nothing for what they hold.
 
         Several groups may be of one stream. ``keys`` and ``headers`` are needed where a field is mapped to
-        them. Cost: see ARCHITECTURE.md; memory is linear in the bytes of the records.
+        them. Cost: about that of orjson.loads where layouts are known, two to three times that elsewhere;
+        memory is linear in the bytes of the records.
         """
-        events = _events(records)
-        objects, record = events.objects, events.record
+        events = self._events(records)
 
-        def read(place: Place | None) -> list[Any]:
-            return [None] * len(objects) if place is None else place.read(objects, records, record)
+        def read(name: str) -> Sequence[Any]:
+            return self._read(name, events, records)
 
-        found, stream = self._streams.find(read(self._model), read(self._version), read(self._role))
-        time, time_problems = judge_times(read(self._time), records.timestamp[record], self._skew_ms)
-        ids, id_problems = judge_ids(read(self._id), needed=self._id_needed) if self._id else (None, {})
-        stream_of = {index: one for index, one in enumerate(found) if isinstance(one, Stream)}
-        stream_problems = (
-            {
-                row: one
-                for row, index in enumerate(stream.tolist())
-                if isinstance(one := found[index], Problem)
-            }
-            if len(stream_of) < len(found)
-            else {}
-        )
-        problems = id_problems | time_problems | stream_problems
+        streams, stream = self._streams.find(read("model"), read("version"), read("role"))
+        time, time_problems = judge_times(read("time"), records.timestamp[events.record], self._skew_ms)
+        ids, id_problems = judge_ids(read("id"), needed=self._id_needed)
+        problems = id_problems | time_problems | _stream_problems(streams, stream)
         for row, problem in problems.items():
-            events.reject(int(record[row]), int(events.row[row]), problem)
-        kept = np.ones(len(objects), np.bool_)
+            events.reject(int(events.record[row]), int(events.row[row]), problem)
+        kept = np.ones(len(events), np.bool_)
         kept[list(problems)] = False
-        position = np.cumsum(kept) - 1
-        features, outputs = read(self._features), read(self._outputs)
-        groups = [
-            group
-            for index, rows in _by_value(stream, len(found), kept)
-            for group in self._groups(stream_of[index], rows, position, features, outputs)
-        ]
-        accepted = record[kept]
+        accepted = np.flatnonzero(kept)
+        if events.typed and events.objects:
+            accepted = accepted[np.lexsort((events.row[accepted], events.record[accepted]))]
+        position = np.zeros(len(events), np.int64)
+        position[accepted] = np.arange(len(accepted))
+        groups = list(self._groups(events, position, streams, list(_by_value(stream, len(streams), kept))))
+        if self._typed and events.objects:
+            self._typed.learn(
+                event for event, use in zip(events.objects, kept[len(events.typed) :], strict=True) if use
+            )
+        record = events.record[accepted]
         return Batch(
             sources=records.sources,
-            source=records.source[accepted],
-            offset=records.offset[accepted],
-            row=events.row[kept],
-            time=time[kept],
+            source=records.source[record],
+            offset=records.offset[record],
+            row=events.row[accepted],
+            time=time[accepted],
             groups=groups,
-            ids=ids if ids is None or not problems else [ids[row] for row in np.flatnonzero(kept).tolist()],
+            ids=[ids[row] for row in accepted.tolist()] if self._places["id"] else None,
             rejects=sorted(events.rejects, key=lambda reject: (reject.record, reject.row)),
             skipped=events.skipped,
         )
 
-    def _groups(
-        self, stream: Stream, rows: Int64s, position: Int64s, features: list[Any], outputs: list[Any]
-    ) -> Iterator[Group]:
-        of_features = [as_features(features[row], self._unread) for row in rows.tolist()]
-        of_outputs = [as_outputs(outputs[row]) for row in rows.tolist()]
-        for part, by_feature, by_output in _dense_parts(of_features, of_outputs):
-            yield Group(
-                stream,
-                position[rows[part]],
-                columns(of_features[part], by_feature),
-                columns(of_outputs[part], by_output),
+    def _events(self, records: Records) -> _Events:
+        """Parse: by known layouts, and the general way what does not fit them."""
+        if self._typed is None:
+            return _parsed(records, [], np.empty(0, np.int64), range(len(records)))
+        decoded = self._typed.decode(records.values)
+        others = [record for record, event in enumerate(decoded) if event is None]
+        if not others:
+            n = len(decoded)
+            return _Events(
+                records.source, cast("list[Event]", decoded), [], np.arange(n), np.zeros(n, np.int64)
             )
-
-
-def _events(records: Records) -> _Events:
-    """Parse, and take arrays apart."""
-    documents = parse_all(records.values)
-    if set(map(type, documents)) == {dict}:
-        return _Events(
-            records.source, documents, np.arange(len(documents)), np.zeros(len(documents), np.int64)
+        fits = np.ones(len(decoded), np.bool_)
+        fits[others] = False
+        return _parsed(
+            records, [event for event in decoded if event is not None], np.flatnonzero(fits), others
         )
+
+    def _read(self, name: str, events: _Events, records: Records) -> Sequence[Any]:
+        """Give a field of every event, None where there is none."""
+        place = self._places[name]
+        if place is None:
+            return [None] * len(events)
+        if place.path is None:
+            return place.of_records(records, events.record)
+        others = at_path(events.objects, place.path)
+        if not events.typed or self._typed is None:
+            return others
+        typed = (
+            self._typed.models(events.typed) if name == "model" else list(map(attrgetter(name), events.typed))
+        )
+        return typed + others if others else typed
+
+    def _of_objects(self, name: str, objects: list[dict[str, Any]]) -> list[Any]:
+        place = self._places[name]
+        return [None] * len(objects) if place is None or place.path is None else at_path(objects, place.path)
+
+    def _groups(
+        self,
+        events: _Events,
+        position: Int64s,
+        streams: list[Stream | Problem],
+        rows_of: list[tuple[int, Int64s]],
+    ) -> Iterator[Group]:
+        typed = events.typed
+        features, outputs = (self._of_objects(name, events.objects) for name in ("features", "outputs"))
+        for index, rows in rows_of:
+            stream = cast("Stream", streams[index])
+            first_other = int(np.searchsorted(rows, len(typed)))
+            if first_other and self._typed:
+                fit = [typed[row] for row in rows[:first_other].tolist()]
+                layout = self._typed.layout(fit[0])
+                yield Group(
+                    stream,
+                    position[rows[:first_other]],
+                    layout.features.columns([event.features for event in fit]),
+                    layout.outputs.columns([event.outputs for event in fit]),
+                )
+            others = (rows[first_other:] - len(typed)).tolist()
+            of_features = [as_features(features[row], self._unread) for row in others]
+            of_outputs = [as_outputs(outputs[row]) for row in others]
+            for part, by_feature, by_output in _dense_parts(of_features, of_outputs):
+                yield Group(
+                    stream,
+                    position[rows[first_other:][part]],
+                    columns(of_features[part], by_feature),
+                    columns(of_outputs[part], by_output),
+                )
+
+
+def _parsed(records: Records, typed: list[Event], fits: Int64s, others: Sequence[int]) -> _Events:
+    """Parse the records ``others`` the general way, and take arrays apart. ``fits``: places of ``typed``."""
+    documents = parse_all([records.values[record] for record in others])
     objects: list[dict[str, Any]] = []
     places: list[tuple[int, int]] = []
-    events = _Events(records.source, objects, np.empty(0, np.int64), np.empty(0, np.int64))
-    for record, document in enumerate(documents):
+    events = _Events(records.source, typed, objects, fits, np.zeros(len(fits), np.int64))
+    for record, document in zip(others, documents, strict=True):
         if isinstance(document, Tombstone) or document == []:
             events.skip(record)
             continue
@@ -167,8 +222,16 @@ def _events(records: Records) -> _Events:
                 detail = f"expected an object, got {shown(event)}"
                 events.reject(record, row, Problem(Reason.NOT_OBJECT, detail))
     place = np.array(places, np.int64).reshape(-1, 2)
-    events.record, events.row = place[:, 0], place[:, 1]
+    events.record = np.append(fits, place[:, 0])
+    events.row = np.append(events.row, place[:, 1])
     return events
+
+
+def _stream_problems(streams: list[Stream | Problem], stream: Int64s) -> dict[int, Problem]:
+    bad = {index: one for index, one in enumerate(streams) if isinstance(one, Problem)}
+    if not bad:
+        return {}
+    return {row: bad[index] for row, index in enumerate(stream.tolist()) if index in bad}
 
 
 def _by_value(values: Int64s, size: int, kept: Bools) -> Iterator[tuple[int, Int64s]]:
@@ -190,7 +253,7 @@ def _dense_parts(features: Rows, outputs: Rows) -> Iterator[tuple[slice, Layouts
 
     Rows with few names in common would otherwise cost the product of rows and names.
     """
-    pending = [slice(0, len(features))]
+    pending = [slice(0, len(features))] if features else []
     while pending:
         part = pending.pop()
         middle = (part.start + part.stop) // 2
