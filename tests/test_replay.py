@@ -183,7 +183,8 @@ def produce(
 ) -> str:
     if not topic:
         topic = kafka.create_topic(kafka.unique("replay"), partitions, {"retention.ms": "-1"})
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 5})
+    # Idempotent, so that a retry never puts a batch behind its successor.
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 5, "enable.idempotence": True})
     for event in events:
         key, time = event["prediction_id"], event["ts"]
         producer.produce(topic, orjson.dumps(event), key=key, partition=partition, timestamp=time)

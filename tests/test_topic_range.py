@@ -29,7 +29,8 @@ def create(kafka: Cluster, partitions: int) -> str:
 
 def produce(kafka: Cluster, topic: str, records: list[tuple[int, int]]) -> None:
     """Records of (partition, timestamp), valued by their timestamp."""
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 5})
+    # Idempotent, so that a retry never puts a batch behind its successor.
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 5, "enable.idempotence": True})
     for partition, time in records:
         producer.produce(topic, b"%d" % time, key=b"k%d" % time, partition=partition, timestamp=time)
     assert producer.flush(30) == 0
