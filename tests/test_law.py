@@ -32,7 +32,7 @@ OTHERS = [
 
 @cache
 def the_input() -> tuple[Config, list[list[Record]]]:
-    return parse_config(inputs.config()), inputs.messy(events=8000)
+    return parse_config(inputs.config()), inputs.messy(events=12_000)
 
 
 @cache

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LARGEST = 10
 OTHER = "(other)"
 UNSEEN = "(unseen)"
+NOWHERE = -1
 
 
 class CategoryMeasure:
@@ -42,10 +43,14 @@ class CategoryMeasure:
         self.scores += [
             Score("drift", signal, f"share of {name!r}", Unit.SHARE, min_effect.share) for name in largest
         ]
-        other = len(self.scores)
-        self.scores.append(Score("drift", signal, f"share of {OTHER}", Unit.SHARE, min_effect.share))
-        unseen = other
-        if signal not in self._listed and sum(values.values()) == reference.texts_total(signal):
+        complete = sum(values.values()) == reference.texts_total(signal)
+        other = unseen = NOWHERE
+        if len(names) > LARGEST or not complete:
+            other = len(self.scores)
+            self.scores.append(Score("drift", signal, f"share of {OTHER}", Unit.SHARE, min_effect.share))
+        if not complete:
+            unseen = other
+        elif signal not in self._listed:
             unseen = len(self.scores)
             self.scores.append(Score("unseen", signal, f"share of {UNSEEN}", Unit.SHARE, min_effect.rate))
         places = {name: first + position for position, name in enumerate(largest)}
@@ -62,7 +67,8 @@ class CategoryMeasure:
                 if (place := places.get(text)) is not None:
                     hits[place] += count
                     known += count
-            hits[unseen] += totals.get(signal, 0) - known
+            if unseen != NOWHERE:
+                hits[unseen] += totals.get(signal, 0) - known
         n[:] = [totals.get(signal, 0) for signal in self._of_score]
         return rates(hits, n)
 

@@ -150,7 +150,8 @@ class Watch:
         changed[back[self._group]] = False
 
     def _finding(self, scores: Int64s, effect: np.ndarray, start: int) -> Finding:
-        order = sorted(scores.tolist(), key=lambda at: (-abs(float(effect[at])) / (self._dead[at] or 1e-9), at))
+        times_dead = np.abs(effect) / np.maximum(self._dead, 1e-9)
+        order = sorted(scores.tolist(), key=lambda at: (-float(times_dead[at]), at))
         at, pending = order[0], self._pending
         score, since = self.scores[at], int(pending["since"][at])
         before = self._history.before(score.signal) or (None, None)
