@@ -118,6 +118,12 @@ def test_tells_where_the_mean_changed_but_no_statistic() -> None:
     pytest.fail("no change found")
 
 
+def test_a_change_on_the_first_observation_is_passed_over() -> None:
+    always = make("drift.DummyDriftDetector", 1, {"t_0": 1})
+    for _ in range(3):
+        assert always.update(np.ones(1), np.ones(1), np.zeros(1)) is None
+
+
 def test_river_is_imported_only_where_it_is_used() -> None:
     code = "import sys, stream_monitor.detectors; sys.exit('river' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -80,9 +80,10 @@ class PageHinkley:
 
         self._window = Window(signals, MAX_BUCKETS)
         self._mean: Float64s = np.zeros(signals)
-        # Row 0 looks for increases, row 1 for decreases: the same test on negated deviations.
+        # Row 0 looks for increases, row 1 for decreases: the same test on negated deviations. The first
+        # slice does not deviate from itself, so both sums begin with a step down, from 0.
         self._sum: Float64s = np.zeros((2, signals))
-        self._least: Float64s = np.full((2, signals), np.inf)
+        self._least: Float64s = np.zeros((2, signals))
 
     def update(self, n: Float64s, mean: Float64s, m2: Float64s) -> Changes | None:
         """See Detector.update."""
@@ -165,4 +166,4 @@ class PageHinkley:
         self._window.reset(signals)
         self._mean[signals] = 0
         self._sum[:, signals] = 0
-        self._least[:, signals] = np.inf
+        self._least[:, signals] = 0
