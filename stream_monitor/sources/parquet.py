@@ -16,8 +16,8 @@ from stream_monitor.errors import InputError
 def batches(path: Path, rows_max: int) -> Iterator[tuple[int, list[str], list[list[Any]]]]:
     """Give (first row, column names, columns) of up to ``rows_max`` rows, in file order.
 
-    NaN is None; infinities are the strings "Infinity" and "-Infinity", which JSON can carry; timestamps and
-    dates are epoch ms. Members of structs are columns with dotted names. Raises InputError.
+    Timestamps and dates are epoch ms; infinities are the strings "Infinity" and "-Infinity", for JSON
+    has no other form of them (and orjson writes NaN as null, as is wanted here). Members of structs are columns with dotted names. Raises InputError.
     """
     first = 0
     try:
@@ -48,10 +48,8 @@ def _values(array: pa.Array[Any]) -> list[Any]:
         return array.cast(in_ms, safe=False).cast(pa.int64()).to_pylist()
     if pa.types.is_decimal(kind):
         array = array.cast(pa.float64())
-    if not pa.types.is_floating(array.type):
-        return array.to_pylist()
-    values: list[Any] = pc.if_else(pc.is_nan(array), None, array).to_pylist()
-    if pc.any(pc.is_inf(array)).as_py():
+    values: list[Any] = array.to_pylist()
+    if pa.types.is_floating(array.type) and pc.any(pc.is_inf(array)).as_py():
         infinite = {float("inf"): "Infinity", float("-inf"): "-Infinity"}
         return [infinite.get(value, value) for value in values]
     return values
