@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from stream_monitor.config import parse_config
 from stream_monitor.events import Batch, Column, Group, JsonType, Reject, SliceKey, Source, Stream
 from stream_monitor.observe import Observer, RowCounts, Summaries, observe
+from stream_monitor.summary.counts import Count
 from stream_monitor.summary.grid import Grid
 from stream_monitor.summary.shape import ReferenceShape, Shape
 from stream_monitor.summary.summary import Summary
 from stream_monitor.watermark import Clock
-from tests.oracles_summary import Event, batch_of, plain_observe, plain_of
+from tests.oracles_summary import Event, batch_of, hash64, plain_observe, plain_of
 
 LATENESS_MS = 2_000
 LAW = settings(
@@ -143,7 +144,7 @@ def test_more_signals_than_the_limit_are_dropped_by_no_order(events: list[Event]
         values = plain_observe(events, shape, LATENESS_MS)[key].signals
         total = sum(one.counts[kind.name] for one in values.values() for kind in JsonType)
         kept = sum(values[name].counts[kind.name] for name in summary.signals for kind in JsonType)
-        assert len(summary.signals) == min(1, len(values))
+        assert list(summary.signals) == sorted(values, key=hash64)[:1]
         assert summary.dropped_values == total - kept
 
 
@@ -199,6 +200,22 @@ def test_cuts_show_in_sums_of_floats_and_not_in_ours(
     assert (len(found) == 1) is equal
 
 
+def test_which_zero_comes_first_does_not_show() -> None:
+    assert len({_summary(values).to_bytes() for values in ([0.0, -0.0], [-0.0, 0.0], [0.0, 0.0])}) == 1
+
+
+def test_a_range_holds_its_ends() -> None:
+    values = [0.0, 120.0, math.nextafter(120.0, 121.0), -5e-324]
+    assert _summary(values).counts[0, Count.OUT_OF_RANGE] == 2
+
+
+def test_a_grid_clips_beyond_its_last_step() -> None:
+    step, last = 2.0**-6, 40.0 + 524_287 * 2.0**-6
+    found = _summary([last, last + step, 40.0 - 524_288 * step])
+    assert found.counts[0, Count.GRID_CLIPPED] == 2
+    assert found.counts[0, Count.GRID_SUM] == 524_287
+
+
 def test_a_late_row_counts_in_the_slice_of_its_clock_and_nowhere_else() -> None:
     events = [Event(SOURCES[0], 0, 9_500, {"age": 1}), Event(SOURCES[0], 1, 3_000, {"age": 1}, {"score": 1})]
     found = observed(events)
@@ -231,6 +248,15 @@ def test_summaries_add_without_changing_their_parts() -> None:
     assert total[FEATURES].rows == 2
     assert (_bytes(one), _bytes(other)) == before
     assert _bytes(total + Summaries()) == _bytes(total)
+
+
+def test_merging_on_leaves_what_was_merged_alone() -> None:
+    one, other = (observed([Event(SOURCES[0], 0, 0, {"free1": text})])[FEATURES] for text in "ab")
+    before = one.to_bytes()
+    total = Summary.empty()
+    total.merge(one)
+    total.merge(other)
+    assert one.to_bytes() == before
 
 
 # The observer
