@@ -42,7 +42,7 @@ def river_class(name: str) -> type[_RiverDetector]:
     path, _, class_name = name.rpartition(".")
     if path in MODULES:
         module = importlib.import_module(f"river.{path}")
-        found: Any = getattr(module, class_name, None) if class_name in module.__all__ else None
+        found: Any = getattr(module, class_name, None)
         if hasattr(found, "drift_detected"):
             return cast(type[_RiverDetector], found)
     raise ValueError(f"river: expected a detector such as drift.KSWIN or drift.binary.DDM, got {name!r}")
