@@ -108,6 +108,8 @@ class Member:
             self.consumer.incremental_assign(partitions)
         else:
             self.consumer.assign(assignment)
+        # A pause outlives the assignment that it was asked for.
+        self.consumer.resume(partitions if self._cooperative else assignment)
 
     def check_fatal(self, error: KafkaError) -> None:
         """FencedError, or an error of ours, where the consumer cannot go on; nothing where it can."""
