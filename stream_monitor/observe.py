@@ -178,9 +178,9 @@ class Observer:
         deltas = []
         for key, summary in sorted(self._summaries.items()):
             shape = self._shape_of(key.stream.model).hash
-            for part in summary.split():
+            for part, data in summary.split():
                 rows = 0 if key.stream.of_features else part.rows + part.late
-                deltas.append(Delta(key, shape, rows, part.to_bytes()))
+                deltas.append(Delta(key, shape, rows, data))
         observed = Observed(deltas, self._counts)
         self.discard()
         return observed

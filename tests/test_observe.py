@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from stream_monitor.config import parse_config
 from stream_monitor.events import Batch, Column, Group, JsonType, Reject, SliceKey, Source, Stream
 from stream_monitor.observe import Observer, RowCounts, Summaries, observe
+from stream_monitor.summary.categories import bounded
 from stream_monitor.summary.counts import Count
 from stream_monitor.summary.grid import Grid
 from stream_monitor.summary.shape import ReferenceShape, Shape
@@ -214,6 +215,12 @@ def test_a_grid_clips_beyond_its_last_step() -> None:
     found = _summary([last, last + step, 40.0 - 524_288 * step])
     assert found.counts[0, Count.GRID_CLIPPED] == 2
     assert found.counts[0, Count.GRID_SUM] == 524_287
+
+
+def test_a_long_text_and_what_it_is_shortened_to_count_as_one() -> None:
+    long = "x" * 300
+    events = [Event(SOURCES[0], row, 0, {"free1": text}) for row, text in enumerate((long, bounded(long)))]
+    assert observed(events)[FEATURES].values == {"free1": {bounded(long): 2}}
 
 
 def test_a_late_row_counts_in_the_slice_of_its_clock_and_nowhere_else() -> None:

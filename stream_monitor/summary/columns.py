@@ -59,9 +59,6 @@ def summarise(columns: Mapping[str, Column], plan: Plan, cells: Cells) -> list[S
         )
         if not values[cell].all():
             summary = summary.select(compress(plan.signals, values[cell].tolist()))
-        elif len(cells) > 1:
-            # A view would keep the arrays of all cells.
-            summary = summary.copy()
         summary.trim()
         summaries.append(summary)
     return summaries

@@ -145,8 +145,10 @@ class Summary:
             self.offsets[source] = min(first, mine[0]), max(last, mine[1])
         if other.signals != self.signals:
             signals = tuple(sorted({*self.signals, *other.signals}))
-            self._take(self.aligned(signals))
-            other = other.aligned(signals)
+            if signals != self.signals:
+                self._take(self.aligned(signals))
+            if signals != other.signals:
+                other = other.aligned(signals)
         self.declared = self.declared | other.declared
         self.counts += other.counts
         carry_squares(self.counts)
@@ -294,18 +296,19 @@ class Summary:
             named={form.signals[index]: Named(kept, others) for index, kept, others in form.named},
         )
 
-    def split(self, max_bytes: int = PART_BYTES_MAX) -> list[Summary]:
-        """Parts that are at most ``max_bytes`` long as bytes (4,096 and more) and whose sum equals this.
+    def split(self, max_bytes: int = PART_BYTES_MAX) -> list[tuple[Summary, bytes]]:
+        """Parts whose sum equals this, each with its bytes, at most ``max_bytes`` (4,096 and more) of them.
 
         All that is not of a signal is in the first one.
         """
         return list(_parts(self, max_bytes))
 
 
-def _parts(summary: Summary, max_bytes: int) -> Iterator[Summary]:
-    halves = _halves(summary) if len(summary.to_bytes()) > max_bytes else None
+def _parts(summary: Summary, max_bytes: int) -> Iterator[tuple[Summary, bytes]]:
+    data = summary.to_bytes()
+    halves = _halves(summary) if len(data) > max_bytes else None
     if halves is None:
-        yield summary
+        yield summary, data
     else:
         for half in halves:
             yield from _parts(half, max_bytes)
