@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
+from stream_monitor.config import load_config
 from stream_monitor.demo.library import run_seeds
 from stream_monitor.demo.scenario import Scenario
 from stream_monitor.demo.show import Show, tally
@@ -26,6 +27,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="FIRST-LAST",
         help="run the scenario of each of these seeds through the library instead: no broker, no waiting",
     )
+    parser.add_argument(
+        "--load",
+        metavar="CONFIG",
+        help="send the traffic to the Kafka of this file instead, round after round, until stopped",
+    )
 
 
 def main(args: Namespace) -> int:
@@ -33,8 +39,10 @@ def main(args: Namespace) -> int:
     if args.seeds is not None:
         outcomes = run_seeds(args.seeds, seconds=args.seconds, drift=drift, detectors=detectors)
         return tally(outcomes, len(args.seeds), as_json=args.json)
-    from stream_monitor.demo import live  # noqa: PLC0415 - the library's way needs no Kafka client
+    from stream_monitor.demo import live, load  # noqa: PLC0415 - the library's way needs no Kafka client
 
+    if args.load is not None:
+        load.run(load_config(args.load), Scenario(args.seed, args.seconds, drift=drift))
     scenario = Scenario(args.seed, args.seconds, start_ms=(int(time.time()) + 3) * 1000, drift=drift)
     show = Show(scenario, as_json=args.json)
     with show:

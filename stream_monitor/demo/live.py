@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 from prometheus_client import CollectorRegistry
 
 from stream_monitor.config import Config, parse_config
+from stream_monitor.demo.load import send
 from stream_monitor.demo.outcome import Outcome, outcome
 from stream_monitor.demo.scenario import TOPIC, Scenario
 from stream_monitor.metrics import Metrics
@@ -89,20 +90,9 @@ def _tail(config: Config, tell: Tell) -> Iterator[list[dict[str, Any]]]:
 
 def _produce(bootstrap: str, scenario: Scenario, tell: Tell) -> None:
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5})
-    for second, events in enumerate(scenario.seconds_of_events()):
-        for event in events:
-            _sleep_until(event["ts"])
-            key = event["prediction_id"].encode()
-            producer.produce(TOPIC, orjson.dumps(event), key, timestamp=event["ts"])
-            producer.poll(0)
-        tell("second", second + 1)
+    for second in send(producer, TOPIC, scenario):
+        tell("second", second)
     producer.flush(END_TIMEOUT_S)
-
-
-def _sleep_until(time_ms: int) -> None:
-    left_s = time_ms / 1000 - time.time()
-    if left_s > 0.001:
-        time.sleep(left_s)
 
 
 def _wait_for_the_end(registry: CollectorRegistry, scenario: Scenario) -> None:
