@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from stream_monitor.events import Column, JsonType
+from stream_monitor.events import Column, Float64s, JsonType
 
 NAMES_MAX = 4_096
 """More signals than this in one event are not read as signals."""
@@ -38,6 +38,9 @@ _TYPE_OF: dict[type, int] = {
     dict: int(JsonType.OBJECT),
 }
 _NUMBERS = frozenset({int, float})
+_NUMBERS_OR_GAPS = _NUMBERS | {NoneType, UnsetType}
+_TEXTS = frozenset({str, bool})
+_WORDS = {True: "true", False: "false"}
 _NESTED = frozenset({list, dict})
 _NUMERIC = re.compile(
     r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|nan|inf|infinity)", re.IGNORECASE | re.ASCII
@@ -69,7 +72,9 @@ def column(values: Sequence[Any]) -> Column:
         return numbers_column(values)
     if kinds == {str}:
         return strings_column(values)
-    return _mixed(values)
+    if kinds <= _NUMBERS_OR_GAPS and kinds & _NUMBERS:
+        return gappy_numbers_column(values)
+    return _mixed(values, kinds)
 
 
 def numbers_column(values: Sequence[float]) -> Column:
@@ -77,7 +82,7 @@ def numbers_column(values: Sequence[float]) -> Column:
     return Column(JsonType.NUMBER, _as_float64(values))
 
 
-def _as_float64(values: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _as_float64(values: Sequence[float | None]) -> Float64s:
     """Give float64 (n,) in which -0.0 is 0.0: JSON parsers do not agree about the sign of zero."""
     return np.array(values, np.float64) + 0.0
 
@@ -95,28 +100,40 @@ def strings_column(values: Sequence[str]) -> Column:
     return Column(types, numbers, values)
 
 
-def _mixed(values: Sequence[Any]) -> Column:
+def gappy_numbers_column(values: Sequence[Any]) -> Column:
+    """Type a column of numbers, nulls and UNSET."""
+    try:
+        numbers = _as_float64(values)  # None becomes NaN
+    except TypeError:
+        numbers = _as_float64([None if value is UNSET else value for value in values])
+    gaps = np.flatnonzero(np.isnan(numbers)).tolist()
+    if not gaps:
+        return Column(JsonType.NUMBER, numbers)
+    if len(gaps) == len(values):
+        return _mixed(values, set(map(type, values)))
+    types = np.full(len(values), JsonType.NUMBER, np.uint8)
+    types[gaps] = [_TYPE_OF[type(values[row])] for row in gaps]
+    numbers[types != JsonType.NUMBER] = 0.0
+    return Column(types, numbers)
+
+
+def _mixed(values: Sequence[Any], kinds: set[type]) -> Column:
     types = np.fromiter(map(_TYPE_OF.__getitem__, map(type, values)), np.uint8, len(values))
-    numbers: np.ndarray[tuple[int], np.dtype[np.float64]] | None = None
+    numbers: Float64s | None = None
     texts: list[str | None] | None = None
-    counts = np.bincount(types, minlength=len(JsonType))
-    if counts[JsonType.NUMBER]:
-        numbers = np.zeros(len(values))
-        rows = np.flatnonzero(types == JsonType.NUMBER)
-        numbers[rows] = _as_float64([values[row] for row in rows.tolist()])
-    if counts[JsonType.BOOL]:
-        texts = [("true" if value else "false") if type(value) is bool else None for value in values]
-    if counts[JsonType.STRING]:
-        rows = np.flatnonzero(types == JsonType.STRING)
-        strings = strings_column([values[row] for row in rows.tolist()])
-        types[rows] = strings.types
-        texts = [None] * len(values) if texts is None else texts
-        for row, text in zip(rows.tolist(), strings.texts or (), strict=True):
-            texts[row] = text
-        if strings.numbers is not None:
-            numbers = np.zeros(len(values)) if numbers is None else numbers
-            numbers[rows] = np.where(strings.types == JsonType.STRING, 0.0, strings.numbers)
-    only = types[0] if len(types) and (types == types[0]).all() else None
+    if kinds & _NUMBERS:
+        numbers = _as_float64([value if type(value) in _NUMBERS else 0.0 for value in values])
+    if kinds & _TEXTS:
+        texts = [
+            _WORDS.get(value) if type(value) is bool else value if type(value) is str else None
+            for value in values
+        ]
+    if texts and (numeric := {text: float(text) for text in set(texts) if text and is_numeric(text)}):
+        rows = [row for row, text in enumerate(texts) if text in numeric]
+        numbers = np.zeros(len(values)) if numbers is None else numbers
+        numbers[rows] = _as_float64([numeric[texts[row] or ""] for row in rows])
+        types[rows] = JsonType.NUMERIC_STRING
+    only = types[0] if (types == types[0]).all() else None
     return Column(types if only is None else JsonType(only), numbers, texts)
 
 

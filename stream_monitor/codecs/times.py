@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 TIME_MS_END = 2**43
 """Usable times are 0 <= t < this: from 1970 to September 2248."""
 
+MINUTE_MS = 60_000
+
 _DIGITS = re.compile(r"[0-9]{1,16}")
 _RFC_3339 = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,32}))?"
-    r"(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-9]{2}):([0-9]{2})(?:\.([0-9]{1,32}))?"
+    r"([Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -51,18 +54,20 @@ def _rfc_3339_ms(text: str) -> int | None:
     match = _RFC_3339.fullmatch(text)
     if match is None:
         return None
-    year, month, day, hour, minute, second = map(int, match.groups()[:6])
-    fraction, sign, zone_hours, zone_minutes = match.groups()[6:]
-    leap = second == 60
-    try:
-        offset = timedelta(hours=int(zone_hours or 0), minutes=int(zone_minutes or 0))
-        zone = timezone(-offset if sign == "-" else offset)
-        moment = datetime(year, month, day, hour, minute, 59 if leap else second, tzinfo=zone)
-        past = moment - _EPOCH
-    except (ValueError, OverflowError):
+    minute, second_text, fraction, zone = match.groups()
+    minute_ms, second = _minute_ms(minute, zone), int(second_text)
+    if minute_ms is None or second > 60:
         return None
-    whole_ms = past // _MILLISECOND
-    if leap:
-        last_minute_of_day = (whole_ms // 60_000) % 1440 == 1439
-        return whole_ms + 999 if last_minute_of_day else None
-    return whole_ms + int(((fraction or "") + "000")[:3])
+    if second == 60:
+        return minute_ms + 59_999 if minute_ms // MINUTE_MS % 1440 == 1439 else None
+    return minute_ms + second * 1000 + int(((fraction or "") + "000")[:3])
+
+
+@lru_cache(maxsize=4_096)
+def _minute_ms(minute: str, zone: str) -> int | None:
+    """Give the time of "2025-11-23T02:40" in the zone "+05:30" or "Z"; events of one minute share it."""
+    try:
+        moment = datetime.fromisoformat(minute.upper() + ":00" + zone.upper())
+    except ValueError:
+        return None
+    return (moment - _EPOCH) // _MILLISECOND

@@ -23,12 +23,13 @@ from stream_monitor.codecs.columns import (
     as_outputs,
     column,
     columns,
+    gappy_numbers_column,
     layouts,
     numbers_column,
     strings_column,
 )
 from stream_monitor.codecs.times import TIME_MS_END
-from stream_monitor.events import Column
+from stream_monitor.events import Column, JsonType
 
 MODELS_MAX = 256
 NAMES_MAX = 512
@@ -47,6 +48,7 @@ _IDENTITY: dict[str, Any] = {
     "role": str | None,
 }
 _REFUSED = (msgspec.DecodeError, ValueError, TypeError, AttributeError, RecursionError)
+_NUMBERS_OR_GAPS = frozenset({float, NoneType, UnsetType})
 _PLAIN_NAME = re.compile(rf'[^"\\\x00-\x1f\x7f]{{0,{NAME_LENGTH_MAX}}}')
 
 
@@ -94,9 +96,11 @@ class Signals:
                 found[name] = numbers_column(values)
             elif types == {str}:
                 found[name] = strings_column(values)
-            elif set(values) != {UNSET}:
+            elif types <= _NUMBERS_OR_GAPS and float in types:
+                found[name] = gappy_numbers_column(values)
+            else:
                 found[name] = column(values)
-        return found
+        return {name: one for name, one in found.items() if one.types is not JsonType.ABSENT}
 
     def _named(self, row: Struct) -> dict[str, Any]:
         values = zip(self.kinds, astuple(row), strict=True)

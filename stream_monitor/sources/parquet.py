@@ -17,7 +17,8 @@ def batches(path: Path, rows_max: int) -> Iterator[tuple[int, list[str], list[li
     """Give (first row, column names, columns) of up to ``rows_max`` rows, in file order.
 
     Timestamps and dates are epoch ms; infinities are the strings "Infinity" and "-Infinity", for JSON
-    has no other form of them (and orjson writes NaN as null, as is wanted here). Members of structs are columns with dotted names. Raises InputError.
+    has no other form of them. (NaN stays: orjson writes it as null.) Members of structs are columns with
+    dotted names. Raises InputError.
     """
     first = 0
     try:
