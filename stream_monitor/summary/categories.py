@@ -18,6 +18,7 @@ V = TypeVar("V")
 
 NAMED_MAX = 1_024
 BUCKETS = 1_024
+"""A text is counted in the bucket text_hash % BUCKETS."""
 TEXT_MAX = 128
 """Characters of a text that is kept; longer ones end in "#" and their hash."""
 
@@ -41,11 +42,6 @@ def bounded(text: str) -> str:
 def text_hash(text: str) -> int:
     """64 bits of BLAKE2b, the same everywhere, of a bounded text (the cache holds up to 32 MB of them)."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_HASH_BYTES).digest(), "big")
-
-
-def bucket_of(text: str) -> int:
-    """The bucket, in 0..BUCKETS-1, in which a bounded text is counted."""
-    return text_hash(text) % BUCKETS
 
 
 def number_text(number: float) -> str:

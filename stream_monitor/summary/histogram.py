@@ -12,8 +12,8 @@ Keys = NDArray[np.integer]
 _DENSE_RATIO = 8
 """Counting into a dense array pays while it is at most this many times longer than the keys."""
 
-_PENDING_MAX = 1 << 18
-"""Keys kept before they are summed: enough to make a dense count cheap, and 1 to 4 MB."""
+_PENDING_MAX = 1 << 17
+"""Keys kept before they are summed: enough to make a dense count cheap, and 0.5 to 2 MB."""
 
 
 def sum_by_key(keys: Keys, counts: Int64s | None, size: int) -> tuple[Int64s, Int64s]:

@@ -46,7 +46,7 @@ class Summary:
     ``dropped_values`` counts the values of the others.
 
     Memory: per signal 160 bytes, 16 for each occupied bin (at most BINS) and bucket (at most BUCKETS), and
-    the named texts; while it is being filled up to twice that and 4 MB.
+    the named texts; while it is being filled up to twice that and 2 MB.
     """
 
     rows: int
