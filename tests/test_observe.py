@@ -223,6 +223,13 @@ def test_a_long_text_and_what_it_is_shortened_to_count_as_one() -> None:
     assert observed(events)[FEATURES].values == {"free1": {bounded(long): 2}}
 
 
+def test_a_source_named_twice_in_a_batch_is_one() -> None:
+    batch = batch_of([Event(SOURCES[0], 5, 0), Event(SOURCES[1], 3, 0)])
+    batch.sources = (SOURCES[0], SOURCES[0])
+    found = observe(batch, lambda _: SHAPE, {}, LATENESS_MS)
+    assert found[FEATURES].offsets == {SOURCES[0]: (3, 5)}
+
+
 def test_a_late_row_counts_in_the_slice_of_its_clock_and_nowhere_else() -> None:
     events = [Event(SOURCES[0], 0, 9_500, {"age": 1}), Event(SOURCES[0], 1, 3_000, {"age": 1}, {"score": 1})]
     found = observed(events)
@@ -363,6 +370,29 @@ def test_equal_settings_have_equal_hashes() -> None:
 )
 def test_any_setting_that_shapes_changes_the_hash(change: dict[str, object]) -> None:
     assert Shape.of(CONFIG.model("m").model_copy(update=change), REFERENCE).hash != SHAPE.hash
+
+
+def test_an_output_is_not_the_feature_of_its_name() -> None:
+    features = CONFIG.model("m").features
+    moved = CONFIG.model("m").model_copy(update={"features": {}, "outputs": features})
+    assert Shape.of(moved, REFERENCE).hash != SHAPE.hash
+
+
+def test_a_shape_joins_what_is_declared_with_the_reference() -> None:
+    strict = Shape.of(CONFIG.model("m").model_copy(update={"strict": True}))
+    assert [SHAPE.signal("features", name).strict for name in ("exact", "age", "other")] == [
+        True,
+        False,
+        False,
+    ]
+    assert [strict.signal("features", name).strict for name in ("exact", "age", "other")] == [True] * 3
+    assert SHAPE.signal("features", "plan").kept == {"free", "paid"}
+    assert SHAPE.signal("outputs", "class").kept == {"stay", "go"}
+    assert [SHAPE.signal("outputs", name).declared for name in ("class", "score", "other")] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_another_reference_changes_the_hash() -> None:
