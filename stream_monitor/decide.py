@@ -17,6 +17,7 @@ from stream_monitor.alerting.ledger import ledger_finding
 from stream_monitor.checks.subject import Subject
 from stream_monitor.events import Delta, Flush, Stream
 from stream_monitor.state import pack, unpack
+from stream_monitor.summary.shape import Kind as SubjectKind
 from stream_monitor.summary.shape import Shape
 from stream_monitor.summary.summary import Summary
 from stream_monitor.watermark import Ledger, Verdict
@@ -139,7 +140,7 @@ class Decider:
             self.counters["rows_late"] += summary.late
             if not summary.rows:
                 continue
-            name = "features" if stream.of_features else "outputs"
+            name: SubjectKind = "features" if stream.of_features else "outputs"
             subject = self._subject(state, stream, name)
             state.seen[stream] = start
             for finding in subject.close(start, summary):
@@ -159,7 +160,7 @@ class Decider:
         self._forget(state, start)
         return alerts
 
-    def _subject(self, state: ModelState, stream: Stream, name: str) -> Subject:
+    def _subject(self, state: ModelState, stream: Stream, name: SubjectKind) -> Subject:
         if stream not in state.subjects:
             file = self._references.of(stream.model)
             reference = None if file is None else file.subjects[name]

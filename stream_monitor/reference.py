@@ -107,7 +107,7 @@ class ReferenceFile:
         return ReferenceShape(grids, values, blake2b(said.encode(), digest_size=8).hexdigest())
 
     def write(self, path: Path) -> None:
-        state = {name: reference.snapshot() for name, reference in self.subjects.items()}
+        state: dict[str, Any] = {name: reference.snapshot() for name, reference in self.subjects.items()}
         path.write_bytes(pack(FILE_KIND, FILE_VERSION, state))
 
     @classmethod

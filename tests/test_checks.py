@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from stream_monitor.checks.numeric import Numeric
 from stream_monitor.checks.rates import MISSING, NOT_FINITE, OUT_OF_RANGE, WRONG_TYPE
 from stream_monitor.codecs.json import JsonCodec
 from stream_monitor.config import parse_config
-from stream_monitor.events import NO_TIMESTAMP, Records, Source, Stream
+from stream_monitor.events import NO_TIMESTAMP, Float64s, Records, Source, Stream
 from stream_monitor.observe import observe
 from stream_monitor.reference import Kind, Reference
 from stream_monitor.summary.shape import Shape
@@ -53,10 +54,11 @@ def measured(check: Any, before: list[Any], after: list[Any], **declared: Any) -
 
 
 def normal(seed: int, mean: float = 0.0, sd: float = 1.0, n: int = N) -> list[float]:
-    return np.random.default_rng(seed).normal(mean, sd, n).tolist()
+    values: list[float] = np.random.default_rng(seed).normal(mean, sd, n).tolist()
+    return values
 
 
-POPULATIONS = {
+POPULATIONS: dict[str, Callable[[np.random.Generator], Float64s]] = {
     "normal": lambda random: random.normal(0, 1, N),
     "far from zero": lambda random: random.normal(1000, 100, N),
     "lognormal": lambda random: random.lognormal(0, 2, N),

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import jsonschema
 import pytest
@@ -43,13 +44,13 @@ def decider() -> Decider:
     return Decider(config(), References(config()))
 
 
-def all_alerts(flow: list[Flush] | tuple[Flush, ...], one: Decider) -> list[dict]:
+def all_alerts(flow: list[Flush] | tuple[Flush, ...], one: Decider) -> list[dict[str, Any]]:
     found = [alert for flush in flow for alert in one.apply(flush)]
     return comparable(found + one.close())
 
 
 @cache
-def expected() -> list[dict]:
+def expected() -> list[dict[str, Any]]:
     return all_alerts(sent(), decider())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 import pytest
 
@@ -21,7 +23,9 @@ def test_nothing_is_found_where_nothing_changes() -> None:
     assert all(one.exact for one in run_seeds(SEEDS, seconds=30, drift=False, detectors=True))
 
 
-def test_without_detectors_nothing_is_found_and_the_exit_code_says_so(capsys) -> None:
+def test_without_detectors_nothing_is_found_and_the_exit_code_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["demo", "--seeds", "1-2", "--no-detectors", "--json"]) == 1
     outcomes = orjson.loads(capsys.readouterr().out)
     assert [one["found"] for one in outcomes] == [[], []]
@@ -32,7 +36,7 @@ def test_the_same_seed_gives_the_same_events() -> None:
     assert one == same != other
 
 
-def alert(**changed: object) -> dict:
+def alert(**changed: Any) -> dict[str, Any]:
     time = "2026-01-01T00:00:18Z"
     return {
         "signal": {"kind": "feature", "name": "income"},
@@ -58,12 +62,14 @@ ALL = [alert(signal={"kind": kind, "name": name}) for kind, name in INJECTED]
         ([], False),
     ],
 )
-def test_only_the_injected_changes_once_each_at_their_time_are_exact(alerts: list[dict], exact: bool) -> None:
+def test_only_the_injected_changes_once_each_at_their_time_are_exact(
+    alerts: list[dict[str, Any]], exact: bool
+) -> None:
     assert outcome(Scenario(1), alerts).exact is exact
     assert not outcome(Scenario(1, drift=False), alerts).exact or not alerts
 
 
-def test_live_on_the_embedded_broker(capsys) -> None:
+def test_live_on_the_embedded_broker(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--seconds", "20", "--json"]) == 0
     found = orjson.loads(capsys.readouterr().out)
     assert found["exact"]
@@ -73,4 +79,5 @@ def test_live_on_the_embedded_broker(capsys) -> None:
 def test_a_quiet_run_has_nothing_to_miss() -> None:
     quiet = run(Scenario(2, 20, drift=False))
     assert isinstance(quiet, Outcome)
-    assert quiet.missed == quiet.false == []
+    assert quiet.missed == []
+    assert quiet.false == []

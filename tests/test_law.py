@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,9 @@ def by_reading_order(batch: Batch, clocks: dict[Source, Clock], lateness_ms: int
     [(numbers, "_write_sums", float_sums), (observe_module, "judge", by_reading_order)],
     ids=["float sums", "lateness by reading order"],
 )
-def test_a_mutant_is_caught(monkeypatch, module, name, mutant) -> None:
+def test_a_mutant_is_caught(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, mutant: Any
+) -> None:
     monkeypatch.setattr(module, name, mutant)
     config, logs = the_input()
     seen = [outcome(config, logs, schedule) for schedule in (REFERENCE, *OTHERS)]

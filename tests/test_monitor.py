@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import orjson
 import pytest
@@ -16,7 +17,7 @@ from stream_monitor.errors import ConfigError
 SCENARIO = Scenario(seed=3, seconds=20)
 
 
-def test_events_as_dicts_one_by_one_or_in_a_file_give_the_same_alerts(tmp_path) -> None:
+def test_events_as_dicts_one_by_one_or_in_a_file_give_the_same_alerts(tmp_path: Path) -> None:
     seconds = list(SCENARIO.seconds_of_events())
     by_second = sm.Monitor(SCENARIO.config())
     expected = [alert.to_json() for events in seconds for alert in by_second.update(events)]
@@ -30,7 +31,7 @@ def test_events_as_dicts_one_by_one_or_in_a_file_give_the_same_alerts(tmp_path) 
     assert outcome(SCENARIO, [alert.to_dict() for alert in found]).exact
 
 
-def test_several_files_follow_one_another(tmp_path) -> None:
+def test_several_files_follow_one_another(tmp_path: Path) -> None:
     seconds = list(SCENARIO.seconds_of_events())
     monitor = sm.Monitor(SCENARIO.config())
     alerts = []

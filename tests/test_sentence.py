@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stream_monitor.alerting.sentence import sentence
 from stream_monitor.events import Finding, Level, Stream
 
 T = 1_767_607_205_000  # 2026-01-05 10:00:05 UTC
 
 
-def finding(**changed: object) -> Finding:
-    values: dict[str, object] = {
+def finding(**changed: Any) -> Finding:
+    values: dict[str, Any] = {
         "check": "drift",
         "signal": "age",
         "score": "location",
@@ -35,6 +37,13 @@ def test_a_shift_names_both_means_in_the_signals_own_unit() -> None:
         "churn: feature age rose: mean 41.2 -> 47.9 (+0.56 sd), sd 12 -> 11.5 "
         "since 2026-01-05 10:00:05 UTC (between 10:00:03 and 10:00:06)"
     )
+
+
+def test_large_numbers_are_written_out() -> None:
+    before, after = Level(9, 0, 1_234_567.8, 1820.4), Level(9, 0, 2e12, 9e4)
+    said = sentence(Stream("m"), "features", finding(before=before, after=after))
+    assert ": mean 1,234,568 -> 2e+12 (" in said
+    assert "sd 1820 -> 90,000 since" in said
 
 
 def test_a_stream_is_named_with_its_version_and_role() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -47,7 +49,9 @@ CLAIM = st.none() | st.integers(1, 1000)
 
 
 @given(rows=ROWS, claims=st.tuples(CLAIM, CLAIM), cut=st.integers(0, 60))
-def test_lateness_is_a_property_of_the_partition_alone(rows, claims, cut) -> None:
+def test_lateness_is_a_property_of_the_partition_alone(
+    rows: list[tuple[int, int]], claims: tuple[int | None, int | None], cut: int
+) -> None:
     expected = judged_one_by_one(rows, claims)
     clocks = {source: Clock() for source in (A, B)}
     for source, claim in zip((A, B), claims, strict=True):
@@ -61,7 +65,7 @@ def test_lateness_is_a_property_of_the_partition_alone(rows, claims, cut) -> Non
 
 
 @given(rows=ROWS)
-def test_the_order_in_which_partitions_are_read_changes_nothing(rows) -> None:
+def test_the_order_in_which_partitions_are_read_changes_nothing(rows: list[tuple[int, int]]) -> None:
     mixed = judge(batch(rows), {}, LATENESS_MS)
     by_partition = sorted(range(len(rows)), key=lambda i: (-rows[i][0], i))
     apart = judge(batch([rows[i] for i in by_partition]), {}, LATENESS_MS)
@@ -69,8 +73,8 @@ def test_the_order_in_which_partitions_are_read_changes_nothing(rows) -> None:
     assert mixed.clock[by_partition].tolist() == apart.clock.tolist()
 
 
-def report(source: Source, first: int, following: int, **changed: object) -> Progress:
-    values: dict[str, object] = {
+def report(source: Source, first: int, following: int, **changed: Any) -> Progress:
+    values: dict[str, Any] = {
         "source": source,
         "topic_id": "t",
         "partitions": 2,
@@ -137,7 +141,9 @@ def test_clocks_never_go_back() -> None:
         (5, 15, Verdict.MISMATCH),
     ],
 )
-def test_the_ledger_tells_what_does_not_go_on_where_it_stood(first, following, verdict) -> None:
+def test_the_ledger_tells_what_does_not_go_on_where_it_stood(
+    first: int, following: int, verdict: Verdict
+) -> None:
     assert ledger(report(A, 0, 10)).check([report(A, first, following)]) is verdict
 
 

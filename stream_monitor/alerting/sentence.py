@@ -67,10 +67,15 @@ def _percent(share: float) -> str:
 def _means(before: Level, after: Level) -> str:
     if before.mean is None or before.sd is None or after.mean is None or after.sd is None:
         return ""
-    said = f": mean {before.mean:.4g} -> {after.mean:.4g}"
+    said = f": mean {_number(before.mean)} -> {_number(after.mean)}"
     if before.sd > 0:
         said += f" ({(after.mean - before.mean) / before.sd:+.2f} sd)"
-    return f"{said}, sd {before.sd:.3g} -> {after.sd:.3g}"
+    return f"{said}, sd {_number(before.sd)} -> {_number(after.sd)}"
+
+
+def _number(value: float) -> str:
+    """Four digits or so, as a person writes them."""
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def _since(finding: Finding) -> str:

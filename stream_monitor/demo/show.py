@@ -83,7 +83,7 @@ class Show:
 
 def _table(outcome: Outcome) -> Table:
     scenario = outcome.scenario
-    table = Table(title="Injected against found, in seconds from the start")
+    table = Table(title="Injected against found, in seconds of event time")
     for column in ("signal", "changed", "found change", "alerted", "delay", ""):
         table.add_column(column)
     for one in outcome.found:
