@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from stream_monitor.runtime.workers import worker
 from tests.kafka.broker import Cluster
 
 START_MS = 1_767_225_600_000
-TIMEOUT_S = 60.0
+TIMEOUT_S = 40.0
 
 
 def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
@@ -137,6 +138,7 @@ class Running:
             self.worker.run(self._end)
         except BaseException as error:  # noqa: BLE001 (looked at by the test)
             self.error = error
+            traceback.print_exc()
 
     def stop(self) -> None:
         self._end.set()

@@ -289,6 +289,8 @@ def test_a_huge_malformed_record_is_cut_and_does_not_stop_its_partition(kafka: C
 def test_a_worker_without_its_topics_says_which(kafka: Cluster) -> None:
     pipeline = Pipeline(kafka)
     delete(kafka, pipeline.topic("summaries"))
-    with pytest.raises(Exception, match=r"drift\.summaries: expected this topic, got none; `stream-monitor topics"):
+    with pytest.raises(
+        Exception, match=r"drift\.summaries: expected this topic, got none; `stream-monitor topics"
+    ):
         with pipeline.running("observe"):
             pass

@@ -26,7 +26,7 @@ from stream_monitor.runtime.members import Member
 from stream_monitor.runtime.messages import Outgoing
 from stream_monitor.runtime.outbox import AbortedError, Outbox, ProducerFencedError
 from stream_monitor.runtime.record import record_of
-from stream_monitor.runtime.restore import Store, restore
+from stream_monitor.runtime.restore import Store, lost, restore
 from stream_monitor.runtime.share import Share, decode_floor
 from stream_monitor.runtime.snapshots import Snapshot, snapshot_messages
 
@@ -117,8 +117,7 @@ class DecideWorker:
         partition = message.partition()
         share = None if partition is None else self._shares.get(partition)
         if error.code() == KafkaError._AUTO_OFFSET_RESET and share is not None:  # noqa: SLF001 (its own code)
-            lost = f"{self._store.summaries}/{share.partition}: records from {share.position} on are gone"
-            self._halt(share.partition, DataLossError(lost))
+            self._halt(share.partition, lost(self._store.summaries, share.partition, share.position))
         elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 (its own code)
             log.warning("kafka event", extra={"error": error.str(), "code": error.name()})
 

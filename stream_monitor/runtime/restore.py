@@ -137,12 +137,16 @@ def _replay(
 def _check_reach(reader: Consumer, place: TopicPartition, goal: int) -> None:
     low, _ = reader.get_watermark_offsets(place, timeout=CALL_TIMEOUT_S)
     if min(place.offset, goal) < low:
-        wanted = min(place.offset, goal)
-        message = (
-            f"{place.topic}/{place.partition}: expected records from {wanted} on, got none before {low}: "
-            "retention is shorter than the time without a worker; the partition waits"
-        )
-        raise DataLossError(message)
+        raise lost(place.topic, place.partition, min(place.offset, goal))
+
+
+def lost(topic: str, partition: int, offset: int) -> DataLossError:
+    """The error that says which records are gone."""
+    name = f"{topic}/{partition}"
+    message = (
+        f"{name}: expected records from {offset} on, got an end of retention after it; the partition waits"
+    )
+    return DataLossError(message)
 
 
 def _install(share: Share, waiting: list[Snapshot], offset: int) -> None:
