@@ -39,8 +39,9 @@ def judged_one_by_one(
         clock, claim = clocks[source], claims[source]
         by_event = clock is not None and time < clock - LATENESS_MS
         by_claim = claim is not None and time < claim - LATENESS_MS
-        clocks[source] = time if clock is None else max(clock, time)
-        answers.append((max(clocks[source], claim or 0), by_event or by_claim, by_claim and not by_event))
+        moved = time if clock is None else max(clock, time)
+        clocks[source] = moved
+        answers.append((max(moved, claim or 0), by_event or by_claim, by_claim and not by_event))
     return answers
 
 
@@ -57,7 +58,7 @@ def test_lateness_is_a_property_of_the_partition_alone(
     for source, claim in zip((A, B), claims, strict=True):
         if claim is not None:
             clocks[source].claim = claim
-    seen = []
+    seen: list[tuple[int, bool, bool]] = []
     for part in (rows[:cut], rows[cut:]):
         answer = judge(batch(part), clocks, LATENESS_MS)
         seen += zip(answer.clock.tolist(), answer.late.tolist(), answer.idle.tolist(), strict=True)
