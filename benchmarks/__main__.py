@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -23,6 +24,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--results", type=Path, default=results.FOLDER, help="where the JSON goes")
     args = parser.parse_args()
+    # Without this a terminated run would leave its broker and workers behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for name, run in SECTIONS.items():
             if args.section in {None, name}:

@@ -30,16 +30,11 @@ def reached(admin: AdminClient, group: str, ends: Mapping[Place, int]) -> bool:
 
 def ends(bootstrap: str, topic: str) -> dict[Place, int]:
     """The offset after the last record of each partition that has one; markers of transactions are none."""
-    last = {(topic, partition): 0 for partition in partitions(bootstrap, topic)}
+    last: dict[Place, int] = {}
     for message in read(bootstrap, topic, from_end=CONTROL_RECORDS_MAX):
         place = topic, _known(message.partition())
-        last[place] = max(last[place], _known(message.offset()) + 1)
-    return {place: end for place, end in last.items() if end}
-
-
-def partitions(bootstrap: str, topic: str) -> list[int]:
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    return sorted(admin.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic].partitions)
+        last[place] = max(last.get(place, 0), _known(message.offset()) + 1)
+    return last
 
 
 def read(bootstrap: str, topic: str, from_end: int | None = None) -> list[Message]:
@@ -54,7 +49,7 @@ def read(bootstrap: str, topic: str, from_end: int | None = None) -> list[Messag
         }
     )
     begins = []
-    for partition in partitions(bootstrap, topic):
+    for partition in consumer.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic].partitions:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=CALL_TIMEOUT_S)
         begins.append(
             TopicPartition(topic, partition, low if from_end is None else max(low, high - from_end))

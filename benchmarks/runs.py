@@ -14,7 +14,10 @@ from typing import Any, Self
 
 from benchmarks.cores import WORKER_CORES, pinned
 
-TIMEOUT_S = 1_800
+
+def timeout_s(events: int) -> float:
+    """What a run may take before it is given up: so slow is none that works."""
+    return 120 + events / 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,9 @@ def run_contender(name: str, **settings: Any) -> Run:
     """Run a contender of ``benchmarks.contenders`` in a process of its own, on the worker's core."""
     command = [sys.executable, "-m", "benchmarks.contenders", name, json.dumps(settings)]
     with pinned(WORKER_CORES):
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=TIMEOUT_S)
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, check=True, timeout=timeout_s(settings["events"])
+        )
     return Run(**json.loads(done.stdout))
 
 

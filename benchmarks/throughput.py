@@ -26,6 +26,7 @@ SECTION = "throughput"
 SLICES_MIN = 100
 RATE_MAX = 10_000
 SWEEP_EVENTS_MAX = 500_000
+SWEEP_RUNS = 2
 DEFAULTS: dict[str, Any] = {"batch": 1_000, "fetch.queue.backoff.ms": 10}
 SWEEP: dict[str, list[Any]] = {
     # librdkafka's own default of the first is 1000. One setting at a time, the best is kept.
@@ -93,11 +94,15 @@ def read(cluster: Cluster, contender: str, topic: str, events: int, settings: di
 
 def sweep(cluster: Cluster, topic: str, events: int, console: Console) -> dict[str, Any]:
     """Find the settings that make ``limit`` fastest: it is to be the best that it can be."""
-    best, speed = dict(DEFAULTS), read(cluster, "limit", topic, events, DEFAULTS).events_per_s
+
+    def speed_with(settings: dict[str, Any]) -> float:
+        return max(read(cluster, "limit", topic, events, settings).events_per_s for _ in range(SWEEP_RUNS))
+
+    best, speed = dict(DEFAULTS), speed_with(DEFAULTS)
     for name, values in SWEEP.items():
         for value in values:
             tried = {**best, name: value}
-            found = read(cluster, "limit", topic, events, tried).events_per_s
+            found = speed_with(tried)
             console.print(f"limit, {name} {value}: {found:,.0f} events/s (best so far {speed:,.0f})")
             if found > speed:
                 best, speed = tried, found

@@ -19,7 +19,7 @@ import orjson
 
 from benchmarks import looking
 from benchmarks.cores import WORKER_CORES, pinned
-from benchmarks.runs import TIMEOUT_S, Run, cpu_s, peak_rss_mib
+from benchmarks.runs import Run, cpu_s, peak_rss_mib, timeout_s
 from tests.kafka.broker import Cluster, free_ports
 
 LEARN_SHARE = 0.3
@@ -47,15 +47,17 @@ def run_pipeline(cluster: Cluster, topic: str, events: int, folder: Path) -> Run
 
     ``more`` holds the CPU seconds of each worker and the signals that were alerted.
     """
-    name, admin = cluster.unique("run"), cluster.admin()
+    name, admin, limit_s = cluster.unique("run"), cluster.admin(), timeout_s(events)
     predictions = looking.ends(cluster.bootstrap, topic)
     with ExitStack() as stack:
         decide = stack.enter_context(_worker(cluster, topic, name, "decide", events, folder))
         observe = stack.enter_context(_worker(cluster, topic, name, "observe", events, folder))
         begin_s, observe_begin_s, decide_begin_s = time.perf_counter(), observe.cpu_s, decide.cpu_s
-        observe.wait_for(lambda: looking.reached(admin, f"{name}.stream-monitor.observe", predictions))
+        observe.wait_for(
+            lambda: looking.reached(admin, f"{name}.stream-monitor.observe", predictions), limit_s
+        )
         summaries = looking.ends(cluster.bootstrap, f"{name}.drift.summaries")
-        decide.wait_for(lambda: looking.reached(admin, f"{name}.stream-monitor.decide", summaries))
+        decide.wait_for(lambda: looking.reached(admin, f"{name}.stream-monitor.decide", summaries), limit_s)
         wall_s = time.perf_counter() - begin_s
         observe_s, decide_s = observe.cpu_s - observe_begin_s, decide.cpu_s - decide_begin_s
         observe_mib, decide_mib = peak_rss_mib(observe.pid), peak_rss_mib(decide.pid)
@@ -83,13 +85,13 @@ class _Worker:
     def cpu_s(self) -> float:
         return cpu_s(self.pid)
 
-    def wait_for(self, done: Callable[[], bool], timeout_s: float = TIMEOUT_S) -> None:
-        deadline_s = time.monotonic() + timeout_s
+    def wait_for(self, done: Callable[[], bool], limit_s: float) -> None:
+        deadline_s = time.monotonic() + limit_s
         while not done():
             if self.process.poll() is not None or time.monotonic() > deadline_s:
                 tail = self.log.read_text(errors="replace")[-3000:]
                 raise RuntimeError(
-                    f"{self.role}: expected to be done in {timeout_s:g} s, "
+                    f"{self.role}: expected to be done in {limit_s:g} s, "
                     f"got exit code {self.process.returncode}:\n{tail}"
                 )
             time.sleep(POLL_S)
@@ -103,7 +105,7 @@ def _worker(
     (port,) = free_ports(1)
     config, log = folder / f"{name}.{role}.yaml", folder / f"{name}.{role}.log"
     config.write_text(json.dumps(configuration(cluster.bootstrap, topic, name, events, port)))
-    subprocess.run([*_COMMAND, "topics", "create", str(config)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*_COMMAND, "topics", "create", str(config)], check=True, capture_output=True)
     command = [*_COMMAND, "run", "--role", role, "--name", role, str(config)]
     with log.open("wb") as stderr, pinned(WORKER_CORES):
         process = subprocess.Popen(command, stdout=stderr, stderr=stderr)
