@@ -35,12 +35,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
+    for name, count in write(out).items():
+        print(f"{out / name}.parquet, .jsonl: {count:,} events")
+
+
+def write(out: Path) -> dict[str, int]:
+    """Write the four files; returns how many predictions and labels they hold."""
     flights = read_flights()
-    for name, table in (("predictions", predictions(flights)), ("labels", labels(flights))):
+    tables = {"predictions": predictions(flights), "labels": labels(flights)}
+    for name, table in tables.items():
         pq.write_table(table, out / f"{name}.parquet")
         with (out / f"{name}.jsonl").open("wb") as file:
             file.writelines(orjson.dumps(event) + b"\n" for event in events(table))
-        print(f"{out / name}.parquet, .jsonl: {table.num_rows:,} events")
+    return {name: table.num_rows for name, table in tables.items()}
 
 
 def read_flights() -> pd.DataFrame:
