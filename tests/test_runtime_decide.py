@@ -16,7 +16,7 @@ from confluent_kafka import Producer, TopicPartition
 from stream_monitor.codecs.json import JsonCodec
 from stream_monitor.config import Config
 from stream_monitor.decide import Decider
-from stream_monitor.events import Delta, Progress, Records, Source
+from stream_monitor.events import Progress, Records, Source
 from stream_monitor.observe import Observer
 from stream_monitor.reference import References
 from stream_monitor.runtime.kafka import reader_properties, transactional_properties
@@ -26,7 +26,7 @@ from stream_monitor.runtime.restore import Store, restore
 from stream_monitor.runtime.share import Share
 from stream_monitor.runtime.snapshots import snapshot_messages
 from tests.kafka.broker import Cluster
-from tests.kafka_apps import START_MS, Pipeline, Running, event, kill, wait_for
+from tests.kafka_apps import Pipeline, Running, event, kill, wait_for
 
 
 class Writer:
@@ -121,8 +121,9 @@ def interleaved(config: Config, seed: int) -> list[Outgoing]:
     mixed = []
     while any(queues):
         queue = chance.choice([one for one in queues if one])
-        for _ in range(min(len(queue), chance.randint(1, 4))):
-            mixed.append(queue.pop(0))
+        count = chance.randint(1, 4)
+        mixed += queue[:count]
+        del queue[:count]
     return mixed
 
 

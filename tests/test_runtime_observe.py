@@ -1,4 +1,4 @@
-"""What the observe worker promises of delivery, time and topics (DESIGN sections 4 and 9), on a real Kafka."""
+"""What the observe worker promises of delivery, time and topics (DESIGN 4 and 9), on a real Kafka."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from stream_monitor.errors import StreamMonitorError
 from stream_monitor.events import Progress, Source
 from stream_monitor.runtime.kafka import transactional_properties
 from stream_monitor.runtime.members import FencedError
@@ -102,27 +103,28 @@ def test_of_two_processes_of_one_name_the_elder_stops_and_the_younger_works(kafk
 
 def test_workers_that_come_and_go_hand_over_clocks_and_lose_nothing(kafka: Cluster) -> None:
     pipeline = Pipeline(kafka, partitions=4)
-    count = 0
 
-    def produce(second: float) -> int:
+    def produce(second: float) -> None:
         for partition in range(4):
             pipeline.produce(*[event(second + i / 100) for i in range(100)], partition=partition)
-        return 400
+
+    def counted(count: int) -> bool:
+        return rows(pipeline) >= count
 
     with pipeline.running("observe", "a") as first:
-        count += produce(0)
-        wait_for(lambda: rows(pipeline) == count, "the first rows")
+        produce(0)
+        wait_for(lambda: counted(400), "the first rows")
         with pipeline.running("observe", "b") as second:
             wait_for(lambda: second.metric("rebalances_total", role="observe", change="assigned"), "a join")
             for i in range(1, 6):
-                count += produce(i)
-                wait_for(lambda: rows(pipeline) >= count, "more rows")
+                produce(i)
+            wait_for(lambda: counted(2400), "more rows")
             assert first.metric("rebalances_total", role="observe", change="revoked") >= 1
-        # The second is a static member that comes back within its session, or is missed after it.
+        # The second is a static member that comes back within its session.
         with pipeline.running("observe", "b"):
-            count += produce(6)
-            wait_for(lambda: rows(pipeline) >= count, "the last rows")
-    assert rows(pipeline) == count
+            produce(6)
+            wait_for(lambda: counted(2800), "the last rows")
+    assert rows(pipeline) == 2800
     assert sum(one.late for one in reports(pipeline)) == 0
     assert_unbroken(pipeline)
 
@@ -289,8 +291,44 @@ def test_a_huge_malformed_record_is_cut_and_does_not_stop_its_partition(kafka: C
 def test_a_worker_without_its_topics_says_which(kafka: Cluster) -> None:
     pipeline = Pipeline(kafka)
     delete(kafka, pipeline.topic("summaries"))
-    with pytest.raises(
-        Exception, match=r"drift\.summaries: expected this topic, got none; `stream-monitor topics"
-    ):
+    expected = r"drift\.summaries: expected this topic, got none; `stream-monitor topics"
+    with pytest.raises(StreamMonitorError, match=expected), pipeline.running("observe"):
+        pass
+
+
+@pytest.mark.parametrize("point", ["after_produce", "before_commit", "in_commit", "after_commit"])
+def test_killed_at_any_point_every_row_counts_once(kafka: Cluster, tmp_path: Path, point: str) -> None:
+    pipeline, expected = killed_at(kafka, tmp_path, point)
+    assert rows(pipeline) == expected
+    assert_unbroken(pipeline)
+
+
+def test_without_transactions_the_same_kill_counts_rows_twice(kafka: Cluster, tmp_path: Path) -> None:
+    unsafe = {"STREAM_MONITOR_UNSAFE_NO_TRANSACTIONS": "1"}
+    pipeline, expected = killed_at(kafka, tmp_path, "before_commit", **unsafe)
+    assert rows(pipeline) > expected
+
+
+def killed_at(kafka: Cluster, folder: Path, point: str, **environment: str) -> tuple[Pipeline, int]:
+    """A pipeline whose worker died at the third pass of ``point`` and came back; the rows produced."""
+    pipeline = Pipeline(kafka)
+    failpoints = {"STREAM_MONITOR_FAILPOINTS": f"observe.{point}:3"}
+    process = pipeline.process(folder, "observe", **failpoints, **environment)
+    produced = 0
+    try:
+        while process.poll() is None:
+            for partition in range(2):
+                pipeline.produce(*[event(produced / 100 + i / 100) for i in range(50)], partition=partition)
+            produced += 100
+            time.sleep(0.1)
+        assert process.returncode == -signal.SIGKILL
         with pipeline.running("observe"):
-            pass
+            wait_for(lambda: committed(pipeline) == produced, "a commit of everything")
+    finally:
+        process.kill()
+        process.wait()
+    return pipeline, produced
+
+
+def committed(pipeline: Pipeline) -> int:
+    return sum(one.offset for one in pipeline.committed("observe", pipeline.input).values())
