@@ -116,17 +116,18 @@ class Owned:
 def ahead(owned: Iterable[Owned], ahead_max_ms: int) -> set[Source]:
     """The partitions that have to wait: too far before the least clock of those that have more to read.
 
+    Claims do not count: where old events are read, the time of day is ahead of all of them.
     One that may hold events and has shown none comes before all others.
     One that waits goes on once the others are within half of the distance, so that it does not
     change its mind with every batch (a pause throws away what was fetched ahead).
     """
     reading = [one for one in owned if not one.halted]
-    behind = [one.clock.time for one in reading if not one.drained]
+    behind = [one.clock.event for one in reading if not one.drained]
     if not behind:
         return set()
     least = min(behind)
     return {
         one.source
         for one in reading
-        if one.clock.time - least > (ahead_max_ms // 2 if one.paused else ahead_max_ms)
+        if one.clock.event - least > (ahead_max_ms // 2 if one.paused else ahead_max_ms)
     }

@@ -15,9 +15,11 @@ import threading
 import time
 from argparse import ArgumentParser, Namespace
 
+from confluent_kafka import KafkaException
 from prometheus_client import CollectorRegistry
 
 from stream_monitor.config import Config, load_config
+from stream_monitor.errors import StreamMonitorError
 from stream_monitor.metrics import Metrics
 from stream_monitor.runtime import logs
 from stream_monitor.runtime.health import Health
@@ -54,9 +56,12 @@ def _run_one(config: Config, role: str, name: str, port: int, stop: threading.Ev
     health = Health(registry)
     found_port = health.start(config.http.host, port)
     try:
-        log.info("worker starts", extra={"role": role, "name_": name, "port": found_port})
+        log.info("worker starts", extra={"role": role, "worker": name, "port": found_port})
         worker(role, config, name, Metrics(registry), health).run(stop)
-        log.info("worker ends", extra={"role": role, "name_": name})
+        log.info("worker ends", extra={"role": role, "worker": name})
+    except KafkaException as error:
+        message = f"kafka: {error.args[0].str()}; the worker stops, and goes on from its last commit"
+        raise StreamMonitorError(message) from error
     finally:
         health.stop()
     return 0
