@@ -31,7 +31,7 @@ from stream_monitor.events import NO_TIMESTAMP, Header, Records, Source
 CONSUME_MAX = 1_000
 BUFFERED_MAX = 5_000
 """Records of one partition that wait here before it is paused: memory is bounded by partitions times this."""
-ANSWER_S = 30.0
+ANSWER_S = 10.0
 STALLED_S = 60.0
 
 Bounds = dict[Source, tuple[int, int]]
@@ -46,7 +46,8 @@ class TopicRange:
     """
 
     def __init__(self, config: Config, since: int | None = None, until: int | None = None) -> None:
-        properties = config.kafka_properties()
+        # At its default librdkafka tells the user of its own queues.
+        properties = {"log_level": 4, **config.kafka_properties()}
         self.bounds = _bounds(AdminClient(properties), config.predictions.topics, since, until)
         mapped = {str(place) for place in config.predictions.fields.model_dump().values()}
         self._keys = "key" in mapped
