@@ -8,8 +8,9 @@ from confluent_kafka import Producer
 from stream_monitor.config import Config, parse_config
 from stream_monitor.errors import InputError
 from stream_monitor.events import Source
+from stream_monitor.sources import topic as topic_module
 from stream_monitor.sources.topic import BUFFERED_MAX, CONSUME_MAX, TopicRange
-from tests.kafka.broker import Cluster
+from tests.kafka.broker import Cluster, free_ports
 
 HOUR_MS = 3_600_000
 
@@ -120,5 +121,12 @@ def test_what_waits_for_its_turn_is_bounded_and_nothing_is_lost_or_doubled(kafka
 
 
 def test_a_topic_that_is_not_there_is_an_input_error(kafka: Cluster) -> None:
-    with pytest.raises(InputError, match="no-such-topic: expected a topic to read"):
+    with pytest.raises(InputError, match=r"no-such-topic: expected to be readable, got .*[Uu]nknown topic"):
         TopicRange(config_of(kafka, "no-such-topic"))
+
+
+def test_a_broker_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topic_module, "ANSWER_S", 1.0)
+    [port] = free_ports(1)
+    with pytest.raises(InputError, match=rf"t: expected to be readable, got .*127.0.0.1:{port}"):
+        TopicRange(config_of(Cluster(f"127.0.0.1:{port}"), "t"))

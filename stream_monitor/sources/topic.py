@@ -46,9 +46,18 @@ class TopicRange:
     """
 
     def __init__(self, config: Config, since: int | None = None, until: int | None = None) -> None:
-        # At its default librdkafka tells the user of its own queues.
-        properties = {"log_level": 4, **config.kafka_properties()}
-        self.bounds = _bounds(AdminClient(properties), config.predictions.topics, since, until)
+        # Not librdkafka's own log: it repeats every refused connection twenty times a second.
+        properties = {"log_level": 2, **config.kafka_properties()}
+        troubles: deque[KafkaError] = deque(maxlen=2)
+        admin = AdminClient({**properties, "error_cb": troubles.append})  # type: ignore[dict-item]
+        try:
+            self.bounds = _bounds(admin, config.predictions.topics, since, until)
+        except KafkaException as error:
+            admin.poll(0)
+            why = "; ".join(dict.fromkeys(one.str() for one in (error.args[0], *troubles)))
+            raise InputError(
+                f"{', '.join(config.predictions.topics)}: expected to be readable, got {why}"
+            ) from error
         mapped = {str(place) for place in config.predictions.fields.model_dump().values()}
         self._keys = "key" in mapped
         self._headers = any(place.startswith("header:") for place in mapped)
@@ -169,10 +178,7 @@ def _bounds(admin: AdminClient, topics: Sequence[str], since: int | None, until:
 
 
 def _partitions(admin: AdminClient, topic: str) -> list[Source]:
-    try:
-        described = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_S)[topic].result()
-    except KafkaException as error:
-        raise InputError(f"{topic}: expected a topic to read, got {error.args[0].str()}") from error
+    described = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_S)[topic].result()
     return [Source(topic, partition.id) for partition in described.partitions]
 
 
@@ -182,10 +188,7 @@ def _offsets(admin: AdminClient, sources: Sequence[Source], spec: OffsetSpec) ->
     futures = admin.list_offsets(
         asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_S
     )
-    try:
-        return {Source(one.topic, one.partition): future.result().offset for one, future in futures.items()}
-    except KafkaException as error:
-        raise InputError(f"{sources[0].topic}: expected offsets, got {error.args[0].str()}") from error
+    return {Source(one.topic, one.partition): future.result().offset for one, future in futures.items()}
 
 
 def _judge(error: KafkaError, topic: str | None, partition: int | None) -> None:
