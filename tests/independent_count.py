@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -67,12 +67,10 @@ def count(bootstrap: str, inputs: Iterable[str], summaries: str, rejects: str) -
     """
     counted = Counted()
     for message in records(bootstrap, [rejects]):
-        headers = dict(message.headers() or [])
-        place = (
-            _text(headers["topic"]),
-            *(int(_text(headers[one])) for one in ("partition", "offset", "row")),
-        )
-        counted.rejects.setdefault(place, []).append(_text(headers["reason"]))
+        headers = headers_of(message)
+        partition, offset, row = (int(headers[name]) for name in ("partition", "offset", "row"))
+        place = (headers["topic"].decode(), partition, offset, row)
+        counted.rejects.setdefault(place, []).append(headers["reason"].decode())
     for message in records(bootstrap, inputs):
         _count_produced(counted, message)
     for message in records(bootstrap, [summaries]):
@@ -81,10 +79,10 @@ def count(bootstrap: str, inputs: Iterable[str], summaries: str, rejects: str) -
 
 
 def _count_produced(counted: Counted, message: Message) -> None:
-    source = message.topic(), message.partition(), message.offset()
+    topic, partition, offset = place_of(message)
     for row, model in enumerate(models_of(message.value())):
         counted.produced[model] += 1
-        counted.rejected[model] += len(counted.rejects.get((*source, row), ()))
+        counted.rejected[model] += len(counted.rejects.get((topic, partition, offset, row), ()))
 
 
 def models_of(value: bytes | None) -> list[str]:
@@ -107,7 +105,7 @@ def _model(row: Any) -> str:
 
 
 def _count_summary(counted: Counted, message: Message) -> None:
-    headers = dict(message.headers() or [])
+    headers = headers_of(message)
     content = msgspec.msgpack.decode(message.value() or b"")
     if headers["kind"] == b"delta":
         (model, _, role), _ = content["key"]
@@ -163,5 +161,15 @@ def records(bootstrap: str, topics: Iterable[str]) -> Iterator[Message]:
         consumer.close()
 
 
-def _text(value: bytes | None) -> str:
-    return (value or b"").decode()
+def headers_of(message: Message) -> dict[str, bytes]:
+    """The headers of a record that the package wrote: all of them have a value."""
+    return dict(cast("list[tuple[str, bytes]]", message.headers() or []))
+
+
+def place_of(message: Message) -> tuple[str, int, int]:
+    """Topic, partition and offset of a record."""
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    return topic, partition, offset

@@ -19,16 +19,15 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from stream_monitor.config import Config, parse_config
+from stream_monitor.config import Config
 from tests import inputs
 from tests.core import Record, Schedule, comparable, run
-from tests.e2e.pipelines import RealPipeline, in_order, without
+from tests.e2e.pipelines import RealPipeline, in_order, without_names, without_offsets
+from tests.independent_count import headers_of
 from tests.kafka.broker import Cluster
 
 PARTITIONS = 4
 SECONDS = 60
-OF_THE_PIPELINE = ("pipeline", "id", "offsets")
-"""What is said of a pipeline and its topic by name; ids are hashes of the former too."""
 
 
 def the_input() -> list[list[Record]]:
@@ -75,7 +74,7 @@ def on_kafka(
         workers.wait_until_done()
         produce(pipeline, [log[1:] for log in logs])
         workers.wait_until_done()
-    writers = {dict(one.headers() or [])["flush"].split(b"/")[0] for one in pipeline.read("summaries")}
+    writers = {headers_of(one)["flush"].split(b"/")[0] for one in pipeline.read("summaries")}
     assert len(writers) == observe
     counted = pipeline.counted()
     assert counted.differences == {}
@@ -102,14 +101,9 @@ def test_the_same_events_give_the_same_alerts(kafka: Cluster, tmp_path: Path) ->
     assert of_one == replay(tmp_path / "one") == in_memory(one.config, logs)
     assert of_many == replay(tmp_path / "many") == in_memory(many.config, logs)
     # In another topic of another pipeline, all but the names.
-    assert in_time(of_one) == in_time(of_many)
+    assert without_names(of_one) == without_names(of_many)
 
     file = tmp_path / "input.jsonl"
     file.write_bytes(b"\n".join(value for log in logs for _, value in log))
     from_file = replay(tmp_path / "one", "--file", str(file), "--partitions", str(PARTITIONS))
-    assert without(from_file, "offsets") == without(of_one, "offsets")
-
-
-def in_time(alerts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    plain = without(alerts, *OF_THE_PIPELINE)
-    return sorted(plain, key=lambda one: (one["time"], one["model"], orjson.dumps(one)))
+    assert without_offsets(from_file) == without_offsets(of_one)
