@@ -17,7 +17,7 @@ from stream_monitor.events import Progress, Source
 from stream_monitor.runtime.kafka import transactional_properties
 from stream_monitor.runtime.members import FencedError
 from stream_monitor.runtime.positions import decode_metadata
-from tests.kafka.broker import Cluster
+from tests.kafka.broker import Broker, Cluster
 from tests.kafka_apps import START_MS, Pipeline, deltas, event, kill, reports, wait_for
 
 
@@ -262,6 +262,21 @@ def test_a_killed_worker_is_back_with_its_partitions_before_its_session_ends(
             process.kill()
             process.wait()
     assert silent_s < 9
+    assert_unbroken(pipeline)
+
+
+def test_a_broker_that_dies_and_comes_back_loses_and_doubles_nothing(own_broker: Broker) -> None:
+    pipeline = Pipeline(own_broker)
+    with pipeline.running("observe") as observe:
+        pipeline.produce(*[event(i / 10) for i in range(300)])
+        wait_for(lambda: rows(pipeline) == 300, "300 rows")
+        own_broker.kill()
+        own_broker.start()
+        pipeline.produce(*[event(30 + i / 10) for i in range(300)])
+        wait_for(lambda: rows(pipeline) >= 600, "600 rows")
+        wait_for(lambda: committed(pipeline) == 600, "the commit")
+        assert observe.alive
+    assert rows(pipeline) == 600
     assert_unbroken(pipeline)
 
 

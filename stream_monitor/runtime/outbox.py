@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import queue
+import threading
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -14,6 +16,7 @@ from stream_monitor.runtime.messages import Outgoing
 log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 10.0
+STUCK_AFTER_S = 10.0
 COMMIT_ATTEMPTS_MAX = 6
 INIT_ATTEMPTS_MAX = 12
 
@@ -68,14 +71,19 @@ class TransactionalOutbox:
             producer.begin_transaction()
             for message in messages:
                 _produce(producer, message)
-            failpoints.hit(f"{self._role}.after_produce")
-            producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), CALL_TIMEOUT_S)
             producer.flush(CALL_TIMEOUT_S)
+            failpoints.hit(f"{self._role}.after_produce")
+            member = consumer.consumer_group_metadata()
+            _within(STUCK_AFTER_S, producer.send_offsets_to_transaction, offsets, member, CALL_TIMEOUT_S)
             failpoints.hit(f"{self._role}.before_commit")
             failpoints.hit_soon(f"{self._role}.in_commit")
             self._commit()
         except KafkaException as error:
             self._abort(error.args[0])
+        except TimeoutError as error:
+            log.warning("producer stuck, given up")
+            self.renew()
+            raise AbortedError(str(error)) from error
         failpoints.hit(f"{self._role}.after_commit")
 
     def _commit(self) -> None:
@@ -129,6 +137,31 @@ class AtLeastOnceOutbox:
         except KafkaException as error:
             raise AbortedError(error.args[0].str()) from error
         failpoints.hit(f"{self._role}.after_commit")
+
+
+def _within(timeout_s: float, call: Callable[..., object], *arguments: object) -> None:
+    """Make a call that may never return: librdkafka's send_offsets_to_transaction does not keep to its own
+    timeout when the group's coordinator went away (its issues 5456 and 5511). TimeoutError: the call is
+    left behind in its thread, with its producer.
+    """
+    outcome: queue.SimpleQueue[KafkaException | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            call(*arguments)
+        except KafkaException as error:
+            outcome.put(error)
+        else:
+            outcome.put(None)
+
+    threading.Thread(target=run, name="send-offsets", daemon=True).start()
+    try:
+        error = outcome.get(timeout=timeout_s)
+    except queue.Empty:
+        message = f"offsets not sent within {timeout_s:g} s"
+        raise TimeoutError(message) from None
+    if error is not None:
+        raise error
 
 
 def _produce(producer: Producer, message: Outgoing) -> None:
