@@ -57,11 +57,13 @@ class Victim:
         self, pipeline: Pipeline, folder: Path, role: str, kills: Sequence[Kill], **environment: str
     ) -> None:
         self._pipeline = pipeline
-        self._folder = folder
+        # The configuration is written with every life: not while the other role reads it.
+        self._folder = folder / role
+        self._folder.mkdir(parents=True)
         self._role = role
         self._kills = kills
         self._environment = environment
-        self._log = folder / f"{role}-a.log"
+        self._log = self._folder / f"{role}-a.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.died: list[Kill] = []
 

@@ -1,6 +1,6 @@
 """Exactly once, whoever dies when: each worker is killed 20 times, and the answer is that of no crash at all.
 
-Takes two to three minutes, most of which Python needs to start.
+Takes two to three minutes, for the most part to start Python again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import orjson
 import pytest
 
 from stream_monitor.runtime.workers import UNSAFE
-from tests.core import Schedule, comparable, run
+from tests.core import Schedule, comparable, flushes, run
 from tests.e2e.crash_feed import PARTITIONS, Feed, config, waves
 from tests.e2e.crashes import Kill, Victim, plan
 from tests.e2e.pipelines import ROLES, RealPipeline, Workers, in_order
@@ -47,7 +47,7 @@ def crash(
         lives = [threads.submit(victim.suffer) for victim in victims]
         while not all(life.done() for life in lives):
             feed.tick(min(victim.survived for victim in victims))
-        processes = {f"{role}-a": life.result() for role, life in zip(ROLES, lives, strict=True)}
+        processes = {f"{role}/{role}-a": life.result() for role, life in zip(ROLES, lives, strict=True)}
         feed.finish()
         workers = Workers(pipeline, pipeline.cluster.admin(), folder, processes)
         workers.wait_until_done()
@@ -58,6 +58,16 @@ def crash(
 def expected_alerts(pipeline: RealPipeline, feed: Feed) -> list[dict[str, Any]]:
     alerts = comparable(run(pipeline.config, feed.logs, Schedule()))
     return in_order(orjson.loads(orjson.dumps(alerts)))
+
+
+def expected_rows(pipeline: RealPipeline, feed: Feed) -> dict[tuple[str, int], tuple[int, int, int]]:
+    """By source partition: accepted (late ones among them), rejected and late rows."""
+    rows = {(pipeline.input, partition): (0, 0, 0) for partition in range(PARTITIONS)}
+    for flush in flushes(pipeline.config, feed.logs, Schedule()):
+        for one in flush.progress:
+            accepted, rejected, late = rows[one.source]
+            rows[one.source] = (accepted + one.rows, rejected + one.rejected, late + one.late)
+    return rows
 
 
 def gaps_and_overlaps(pipeline: RealPipeline) -> list[str]:
@@ -92,6 +102,7 @@ def test_nothing_is_lost_and_nothing_doubled(kafka: Cluster, tmp_path: Path) -> 
     assert counted.late.total() > 100
     assert len(feed.rejected) > 100
     assert counted.rejects == feed.rejected
+    assert counted.reported == expected_rows(pipeline, feed)
     assert gaps_and_overlaps(pipeline) == []
     expected = expected_alerts(pipeline, feed)
     assert len(expected) == len({alert["id"] for alert in expected}) >= 20
