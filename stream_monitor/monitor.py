@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ import orjson
 
 from stream_monitor.alerting.alert import Alert
 from stream_monitor.codecs.json import JsonCodec
+from stream_monitor.codecs.times import TIME_MS_END
 from stream_monitor.config import Config, load_config, parse_config
 from stream_monitor.decide import Decider
 from stream_monitor.events import NO_TIMESTAMP, Flush, Progress, Records, Source
-from stream_monitor.observe import Observer
+from stream_monitor.observe import Observer, RowCounts
 from stream_monitor.reference import References
 
 
@@ -66,6 +68,29 @@ class Monitor:
         """The end of the input: closes the last slices."""
         return self.decider.close()
 
+    def end(self, source: Source) -> list[Alert]:
+        """This source has no more records, and holds nobody back: returns what closes by that."""
+        ended = replace(self._progress(source, self._next[source]), claim=TIME_MS_END, drained=True)
+        return self.decider.apply(Flush([], [ended], 0, 0))
+
+    def _progress(
+        self, source: Source, first: int, clock: int | None = None, counts: RowCounts | None = None
+    ) -> Progress:
+        counts = counts or RowCounts()
+        return Progress(
+            source,
+            topic_id="",
+            partitions=self._partitions[source.topic],
+            first=first,
+            next=self._next[source],
+            clock=clock,
+            claim=None,
+            drained=False,
+            rows=counts.rows,
+            rejected=counts.rejected,
+            late=counts.late,
+        )
+
     def _records(self, events: Iterable[Mapping[str, Any] | bytes]) -> Records:
         values = [one if isinstance(one, bytes) else orjson.dumps(one) for one in events]
         first = self._next[self.sources[0]]
@@ -87,22 +112,8 @@ class Monitor:
         for source, count in counted.items():
             first, self._next[source] = self._next[source], self._next[source] + count
             clock = self._observer.clocks.get(source)
-            rows = observed.counts.get(source)
-            progress.append(
-                Progress(
-                    source,
-                    topic_id="",
-                    partitions=self._partitions[source.topic],
-                    first=first,
-                    next=self._next[source],
-                    clock=None if clock is None else clock.known_event,
-                    claim=None,
-                    drained=False,
-                    rows=rows.rows if rows else 0,
-                    rejected=rows.rejected if rows else 0,
-                    late=rows.late if rows else 0,
-                )
-            )
+            event = None if clock is None else clock.known_event
+            progress.append(self._progress(source, first, event, observed.counts.get(source)))
         announced = sum(delta.rows for delta in observed.deltas)
         return self.decider.apply(Flush(observed.deltas, progress, len(observed.deltas), announced))
 

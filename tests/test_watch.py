@@ -87,6 +87,22 @@ def test_a_level_that_comes_back_arms_the_check_again() -> None:
     assert (first.since, second.since) == (30_000, 120_000)
 
 
+def test_a_level_that_goes_to_the_other_side_is_told_again() -> None:
+    stream = learned()
+    stream.send(0, 20)
+    [up] = stream.send(1.5, 30)
+    [down] = stream.send(-1.5, 30)
+    assert (up.effect > 0, down.effect < 0) == (True, True)
+    assert down.since == 60_000
+
+
+def test_a_level_that_goes_further_the_same_way_is_not_told_again() -> None:
+    stream = learned()
+    stream.send(0, 20)
+    assert len(stream.send(1.0, 30)) == 1
+    assert stream.send(2.5, 30) == []
+
+
 def test_a_change_in_one_signal_says_nothing_of_another() -> None:
     stream = learned()
     other = np.random.default_rng(5)
@@ -165,4 +181,4 @@ def test_a_watch_whose_detectors_were_changed_keeps_its_reference_and_begins_ane
     other = model(detectors=["page_hinkley"])
     watch = Watch.restore(state, other, {})
     assert watch.reference.summary == stream.subject.watches[0].reference.summary
-    assert watch.snapshot()["firing"].any() == np.False_
+    assert not watch.snapshot()["pending"]["told"].any()

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_monitor import detectors
 from stream_monitor.checks import ALL
@@ -31,6 +32,9 @@ NOISE_SDS = 3.0
 """The level since a change must be beyond the minimum effect by this many of its standard errors."""
 REARM = 0.5
 """A finding is over when every score of it is back within this share of its minimum effect."""
+OPPOSITE = 0.1
+"""It is over, too, when a score has been beyond it on the other side for this share of the reference's events:
+what merely swings (the weather) is told once."""
 
 _PENDING = (
     ("changed", np.bool_),
@@ -42,7 +46,10 @@ _PENDING = (
     ("statistic", np.float64),
     ("threshold", np.float64),
     ("detector", np.int64),
+    ("told", np.int64),
 )
+"""Per score: whether and since when it changed, its level since then, and the direction in which it was
+told to have gone (-1, 0, 1)."""
 
 
 class Watch:
@@ -58,6 +65,7 @@ class Watch:
         self.scores: list[Score] = [score for measure in self._measures for score in measure.scores]
         baseline = self._measure(reference.summary)
         self._reference_mean = baseline.mean
+        self._reference_n = baseline.n
         variance = np.divide(baseline.m2, baseline.n, out=np.zeros_like(baseline.n), where=baseline.n > 0)
         self._sd = np.sqrt(np.maximum(variance, _least_variance(baseline.n)))
         self._dead = np.array([score.dead for score in self.scores])
@@ -73,7 +81,6 @@ class Watch:
         self._pending: dict[str, np.ndarray] = {
             name: np.zeros(len(self.scores), dtype) for name, dtype in _PENDING
         }
-        self._firing = np.zeros(len(groups), np.bool_)
         self._last: int | None = None
 
     @property
@@ -132,27 +139,32 @@ class Watch:
         n = np.maximum(pending["n"], 1.0)
         effect = pending["total"] / n - self._reference_mean
         beyond = changed & (np.abs(effect) - self._dead > NOISE_SDS * self._sd / np.sqrt(n))
-        self._rearm(changed, effect)
+        firing = self._still_told(effect, beyond)
         groups = np.unique(self._group[beyond])
-        new = groups[~self._firing[groups]]
-        self._firing[new] = True
         return [
-            self._finding(np.flatnonzero(beyond & (self._group == group)), effect, start) for group in new
+            self._finding(np.flatnonzero(beyond & (self._group == group)), effect, start)
+            for group in groups[~firing[groups]]
         ]
 
-    def _rearm(self, changed: np.ndarray, effect: np.ndarray) -> None:
-        if not self._firing.any():
-            return
-        away = changed & (np.abs(effect) > REARM * self._dead)
-        still = np.bincount(self._group, away, len(self._firing)) > 0
-        back = self._firing & ~still
-        self._firing &= still
-        changed[back[self._group]] = False
+    def _still_told(self, effect: Float64s, beyond: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Per group, whether what was told of it still holds. Where it does not, it is forgotten."""
+        told, size = self._pending["told"], len(self._group_names)
+        away = self._pending["changed"] & (np.abs(effect) > REARM * self._dead)
+        lasting = self._pending["n"] >= OPPOSITE * self._reference_n
+        opposite = beyond & lasting & (effect * told < 0)
+        firing = np.bincount(self._group, told != 0, size) > 0
+        firing &= np.bincount(self._group, away, size) > 0
+        firing &= np.bincount(self._group, opposite, size) == 0
+        over = (told != 0) & ~firing[self._group]
+        self._pending["changed"][over & (np.abs(effect) <= self._dead)] = False
+        told[over] = 0
+        return firing
 
     def _finding(self, scores: Int64s, effect: np.ndarray, start: int) -> Finding:
         times_dead = np.abs(effect) / np.maximum(self._dead, 1e-9)
         order = sorted(scores.tolist(), key=lambda at: (-float(times_dead[at]), at))
         at, pending = order[0], self._pending
+        pending["told"][scores] = np.sign(effect[scores]).astype(np.int64)
         score, since = self.scores[at], int(pending["since"][at])
         before = self._history.before(score.signal) or (None, None)
         after = self._history.after(score.signal, since) or (None, None)
@@ -190,7 +202,6 @@ class Watch:
             "names": self._names,
             "history": self._history.snapshot(),
             "pending": dict(self._pending),
-            "firing": self._firing,
             "last": self._last,
         }
 
@@ -204,7 +215,6 @@ class Watch:
         if watch._names == state["names"]:
             watch._detectors = [detectors.restore(saved[_label(one)]) for one in model.detectors]
             watch._pending = {name: state["pending"][name] for name, _ in _PENDING}
-            watch._firing = state["firing"]
         return watch
 
 

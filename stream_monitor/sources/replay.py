@@ -20,10 +20,10 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from stream_monitor.alerting.alert import Alert
-from stream_monitor.codecs.times import TIME_MS_END, epoch_ms
+from stream_monitor.codecs.times import epoch_ms
 from stream_monitor.config import Config, load_config
 from stream_monitor.errors import InputError
-from stream_monitor.events import Flush, Progress, Records, Source
+from stream_monitor.events import Records, Source
 from stream_monitor.monitor import Monitor
 from stream_monitor.sources.files import PARTITIONERS, key_at, partitioned, read
 from stream_monitor.watermark import NEVER
@@ -130,19 +130,8 @@ def alerts_of_topics(monitor: Monitor, topics: TopicRange) -> Steps:
             yield monitor.update(records)
         else:
             unread.remove(source)
-            yield _end(monitor, source)
+            yield monitor.end(source)
     yield monitor.close()
-
-
-def _end(monitor: Monitor, source: Source) -> list[Alert]:
-    """Tell the watermark that a partition has no more records."""
-    state = monitor.decider.ledger.sources.get(source)
-    at = state.next if state else 0
-    partitions = sum(one.topic == source.topic for one in monitor.sources)
-    ended = Progress(
-        source, "", partitions, at, at, None, TIME_MS_END, drained=True, rows=0, rejected=0, late=0
-    )
-    return monitor.decider.apply(Flush([], [ended], 0, 0))
 
 
 # What a person is shown
