@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from stream_monitor.errors import StreamMonitorError
 from stream_monitor.events import Progress, Source
@@ -18,7 +17,7 @@ from stream_monitor.runtime.kafka import transactional_properties
 from stream_monitor.runtime.members import FencedError
 from stream_monitor.runtime.positions import decode_metadata
 from tests.kafka.broker import Broker, Cluster
-from tests.kafka_apps import START_MS, Pipeline, deltas, event, kill, reports, wait_for
+from tests.kafka_apps import START_MS, Pipeline, deltas, event, kill, read_all, reports, wait_for
 
 
 def rows(pipeline: Pipeline) -> int:
@@ -281,20 +280,13 @@ def test_a_broker_that_dies_and_comes_back_loses_and_doubles_nothing(own_broker:
 
 
 def test_a_huge_malformed_record_is_cut_and_does_not_stop_its_partition(kafka: Cluster) -> None:
-    pipeline = Pipeline(kafka, partitions=1)
-    resource = ConfigResource(
-        ResourceType.TOPIC,
-        pipeline.input,
-        incremental_configs=[
-            ConfigEntry("max.message.bytes", "4000000", incremental_operation=AlterConfigOpType.SET)
-        ],
-    )
-    admin = kafka.admin()
-    admin.incremental_alter_configs([resource])[resource].result(30)
-    big = Producer({"bootstrap.servers": kafka.bootstrap, "message.max.bytes": 4_000_000})
-    big.produce(pipeline.input, b"x" * 3_000_000, key=b"k" * 5000)
-    assert big.flush(30) == 0
-    pipeline.produce(event(1))
+    topic = kafka.create_topic(kafka.unique("big"), config={"max.message.bytes": "4000000"})
+    pipeline = Pipeline(kafka, predictions={"topics": [topic]})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "message.max.bytes": 4_000_000})
+    producer.produce(topic, b"x" * 3_000_000, key=b"k" * 5000)
+    producer.produce(topic, event(1))
+    assert producer.flush(30) == 0
+    assert len(read_all(kafka, topic)) == 2
     with pipeline.running("observe"):
         wait_for(lambda: rows(pipeline) == 1, "the row after it")
         # The markers of one transaction reach its partitions one by one.
