@@ -13,6 +13,8 @@ from stream_monitor.summary.codes import BINS, bin_value
 from stream_monitor.summary.summary import Count, Summary
 
 SLICES_MAX = 64
+ROUNDING = 1e-12
+"""A variance below this share of the mean square is what rounding leaves of none."""
 _VALUES = np.asarray(bin_value(np.arange(BINS)), np.float64)
 
 
@@ -50,8 +52,9 @@ class History:
         n, total, squares = sums[:, self._signals.index(signal)]
         if not n:
             return None
-        mean = total / n
-        return mean, float(np.sqrt(max(squares / n - mean * mean, 0.0)))
+        mean, square = total / n, squares / n
+        variance = square - mean * mean
+        return mean, float(np.sqrt(variance)) if variance > ROUNDING * square else 0.0
 
     def _measure(self, summary: Summary) -> Float64s:
         position = {name: place for place, name in enumerate(self._signals)}
