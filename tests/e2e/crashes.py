@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,6 +66,8 @@ class Victim:
         self._environment = environment
         self._log = self._folder / f"{role}-a.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._ended = False
+        self._lock = threading.Lock()
         self.died: list[Kill] = []
 
     @property
@@ -80,14 +83,18 @@ class Victim:
         return self._live()
 
     def end(self) -> None:
-        """Whatever still runs."""
-        if self._process is not None and self._process.poll() is None:
-            kill(self._process)
+        """Whatever still runs; there is no further life. From any thread."""
+        with self._lock:
+            self._ended = True
+            if self._process is not None and self._process.poll() is None:
+                kill(self._process)
 
     def _live(self, failpoints: str = "") -> subprocess.Popen[bytes]:
         environment = {**self._environment, VARIABLE: failpoints}
-        self._process = self._pipeline.process(self._folder, self._role, **environment)
-        return self._process
+        with self._lock:
+            assert not self._ended
+            self._process = self._pipeline.process(self._folder, self._role, **environment)
+            return self._process
 
     def _die_at_point(self, one: Kill) -> None:
         for _ in range(ATTEMPTS_MAX):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,13 @@ def crash(
         for victim in victims:
             stack.callback(victim.end)
         lives = [threads.submit(victim.suffer) for victim in victims]
-        while not all(life.done() for life in lives):
+        left = set(lives)
+        while left:
             feed.tick(min(victim.survived for victim in victims))
+            done, left = wait(lives, timeout=0)
+            for life in done:
+                # Raises where it did not go by plan.
+                life.result()
         processes = {f"{role}/{role}-a": life.result() for role, life in zip(ROLES, lives, strict=True)}
         feed.finish()
         workers = Workers(pipeline, pipeline.cluster.admin(), folder, processes)
