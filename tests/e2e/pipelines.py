@@ -27,7 +27,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from tests.independent_count import Counted, count
+from tests.independent_count import Counted, count, headers_of
 from tests.kafka.broker import Cluster
 from tests.kafka_apps import Pipeline
 
@@ -74,6 +74,10 @@ class RealPipeline(Pipeline):
     def alerts(self) -> list[dict[str, Any]]:
         """What was published, in order of time."""
         return in_order(orjson.loads(message.value() or b"") for message in self.read("alerts"))
+
+    def writers(self) -> set[bytes]:
+        """The observe workers that wrote summaries."""
+        return {headers_of(one)["flush"].rpartition(b"/")[0] for one in self.read("summaries")}
 
     def counted(self) -> Counted:
         """By the counter that shares nothing with the package."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from importlib import resources
@@ -39,6 +40,13 @@ LATENCY_MS_MAX = 5_000
 STEP_MS = 20
 """The library is fed in steps of the broker's time. Latency is taken from the beginning of a step."""
 CHANGE_TOLERANCE_MS = 3_000
+
+
+def open_partitions(pipeline: RealPipeline) -> None:
+    """An event of a model of its own in each: from then on none is taken for an empty one."""
+    for partition in range(PARTITIONS):
+        event = {"prediction_id": "first", "model": "frame", "ts": time.time_ns() // 1_000_000}
+        pipeline.produce(orjson.dumps(event), partition=partition)
 
 
 def in_append_order(pipeline: RealPipeline) -> Iterator[tuple[int, Records]]:
@@ -71,7 +79,7 @@ def of_the_library(config: Config, pipeline: RealPipeline) -> tuple[list[dict[st
         for alert in monitor.update(step):
             alerts.append(orjson.loads(alert.to_json()))
             raised[alert.id] = appended
-    assert monitor.rows == EVENTS
+    assert monitor.rows == PARTITIONS + EVENTS
     return in_order(alerts), raised
 
 
@@ -89,6 +97,8 @@ def test_exactly_the_injected_shifts_are_alerted_within_five_seconds(
         models={"*": {"learn": EVENTS // 3 // len(MODELS), "labels": {"team": "payments"}}},
     )
     with pipeline.workers(tmp_path, observe=2, decide=2) as workers:
+        open_partitions(pipeline)
+        workers.wait_until_done()
         changed_ms = LiveLoad(seed, EVENTS, SECONDS).send(kafka.bootstrap, pipeline.input)
         workers.wait_until_done()
 
@@ -104,7 +114,8 @@ def test_exactly_the_injected_shifts_are_alerted_within_five_seconds(
 
     counted = pipeline.counted()
     assert counted.differences == {}
-    assert counted.produced.total() == EVENTS
+    assert counted.produced.total() == PARTITIONS + EVENTS
+    assert len(pipeline.writers()) == 2
 
     expected, raised = of_the_library(pipeline.config, pipeline)
     assert alerts == expected
