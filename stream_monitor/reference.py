@@ -52,11 +52,15 @@ def kind_of(counts: Mapping[int, int], declared: Signal | None) -> Kind | None:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The reference of the signals named in ``kinds``, all of them in ``summary``."""
+    """The reference of the signals named in ``kinds``, all of them in ``summary``.
+
+    ``centers``: what was subtracted from the values of a signal, where the configuration asked for it.
+    """
 
     summary: Summary
     kinds: dict[str, Kind]
     grids: dict[str, Grid] = field(default_factory=dict)
+    centers: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -69,13 +73,18 @@ class Reference:
             if kind is not None:
                 kinds[name] = kind
         known = {name: grid for name, grid in (grids or {}).items() if name in kinds}
-        return cls(summary.select(sorted(kinds)), kinds, known)
+        return cls(summary.select(sorted(kinds)), kinds, known, _centers(kinds, declared))
+
+    def fits(self, declared: Mapping[str, Signal]) -> bool:
+        """Whether values are still centered as they were: codes of two centers cannot be compared."""
+        return self.centers == _centers(self.kinds, declared)
 
     def snapshot(self) -> dict[str, Any]:
         return {
             "summary": self.summary.to_bytes(),
             "kinds": {name: str(kind) for name, kind in self.kinds.items()},
             "grids": {name: [grid.center, grid.unit] for name, grid in self.grids.items()},
+            "centers": self.centers,
         }
 
     @classmethod
@@ -84,7 +93,13 @@ class Reference:
             Summary.from_bytes(state["summary"]),
             {name: Kind(kind) for name, kind in state["kinds"].items()},
             {name: Grid(*grid) for name, grid in state["grids"].items()},
+            state["centers"],
         )
+
+
+def _centers(names: Iterable[str], declared: Mapping[str, Signal]) -> dict[str, float]:
+    fields = {name: declared[name] for name in names if name in declared}
+    return {name: one.center for name, one in sorted(fields.items()) if one.center is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +145,22 @@ class References:
         for path in _paths(config):
             file = ReferenceFile.read(path)
             self._files[path] = (file, file.shape)
+        for name in config.models:
+            self._check(name)
+
+    def _check(self, name: str) -> None:
+        model, file = self._config.model(name), self.of(name)
+        if file is None:
+            return
+        for subject, reference in file.subjects.items():
+            declared = getattr(model, subject)
+            if not reference.fits(declared):
+                wanted = _centers(reference.kinds, declared)
+                message = (
+                    f"models.{name}.{subject}: expected each `center` as in {model.reference}, "
+                    f"{reference.centers}, got {wanted}; profile the file again with this configuration"
+                )
+                raise ReferenceFileError(message)
 
     def of(self, model: str) -> ReferenceFile | None:
         path = self._config.model(model).reference

@@ -182,3 +182,12 @@ def test_a_watch_whose_detectors_were_changed_keeps_its_reference_and_begins_ane
     watch = Watch.restore(state, other, {})
     assert watch.reference.summary == stream.subject.watches[0].reference.summary
     assert not watch.snapshot()["pending"]["told"].any()
+
+
+def test_a_learned_reference_of_another_center_is_given_up_and_learned_anew() -> None:
+    stream = learned()
+    state = stream.subject.snapshot()
+    centered = model(features={"x": {"center": 10}})
+    restored = Subject.restore(state, "features", centered)
+    assert restored.watches == []
+    assert Subject.restore(state, "features", stream.model).watches != []

@@ -90,7 +90,9 @@ class Subject:
 
     @classmethod
     def restore(cls, state: Mapping[str, Any], name: str, model: ModelConfig) -> Subject:
+        """As it was; signals that are centered otherwise now are learned anew."""
         subject = cls(name, model, None)
-        subject.watches = [Watch.restore(one, model, subject._declared) for one in state["watches"]]
+        watches = [Watch.restore(one, model, subject._declared) for one in state["watches"]]
+        subject.watches = [watch for watch in watches if watch.reference.fits(subject._declared)]
         subject._learners = [Learner(start, Summary.from_bytes(data)) for start, data in state["learners"]]
         return subject

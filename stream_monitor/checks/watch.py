@@ -33,8 +33,8 @@ NOISE_SDS = 3.0
 REARM = 0.5
 """A finding is over when every score of it is back within this share of its minimum effect."""
 OPPOSITE = 0.1
-"""It is over, too, when a score has been beyond it on the other side for this share of the reference's events:
-what merely swings (the weather) is told once."""
+"""It is over, too, when a score has been beyond it on the other side for this share of the reference's
+events: what merely swings (the weather) is told once."""
 
 _PENDING = (
     ("changed", np.bool_),
