@@ -114,7 +114,6 @@ def _replay(
     place = TopicPartition(store.summaries, share.partition, start)
     _check_reach(reader, place, goal)
     waiting = list(snapshots)
-    oldest = waiting[0].position if waiting else start
     read = 0
     for record in _read(reader, place, start) if start < goal else ():
         if record is None:
@@ -126,8 +125,8 @@ def _replay(
         failpoints.hit("decide.in_restore")
         _install(share, waiting, record.offset)
         flush = share.flushes.add(record.offset, record.headers, record.value)
-        # Flushes that were complete before the oldest snapshot are in it.
-        if flush is not None and record.offset >= oldest:
+        if flush is not None:
+            # Those that were complete before the oldest snapshot are in its ledger, and dropped by it.
             share.decider.apply(flush)
         read += 1
     _install(share, waiting, goal)
