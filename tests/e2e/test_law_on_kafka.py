@@ -78,6 +78,8 @@ def on_kafka(
     assert counted.differences == {}
     assert counted.produced.total() == sum(map(len, logs))
     assert counted.late.total() > 100
+    accepted, rejected, late = map(sum, zip(*counted.reported.values(), strict=True))
+    assert (accepted, rejected, late) == (counted.produced.total(), 0, counted.late.total())
     return pipeline.alerts()
 
 

@@ -198,6 +198,9 @@ def assert_counted(pipeline: RealPipeline, logs: Sequence[Sequence[Line]]) -> No
     accepted = [kind for kind in kinds if kind.place is Place.ACCEPTED]
     counted = pipeline.counted()
     assert counted.differences == {}
+    accepted_rows, rejected_rows, _ = map(sum, zip(*counted.reported.values(), strict=True))
+    assert rejected_rows == counted.rejected.total()
+    assert accepted_rows == counted.summarized.total() + counted.late.total()
     assert counted.summarized[MODEL] == len(accepted)
     assert counted.late[MODEL] == sum(kind.place is Place.LATE for kind in kinds)
     assert sum(counted.summarized[model] for model in GOOD_MODELS) == GOOD
