@@ -25,6 +25,7 @@ BAD = (
     (b'{"model": "alpha0", "features": {"shifted": 1.0}}', "no_time"),
     (b'{"ts": 1767225600000}', "no_model"),
 )
+LATE_MS = 10_000
 TICK_S = 0.05
 TICK_RECORDS = 25
 
@@ -73,8 +74,8 @@ class Feed:
     """Produces ``records``. ``logs`` is what went to each partition, in order; ``rejected`` where which bad
     record went, and why it is one.
 
-    With every tick goes an event of a model that nothing happens to: whatever is held back, there is always
-    something to read.
+    With every tick go two events of a model that nothing happens to: whatever is held back, there is always
+    something to read. The first is late, to everybody who knows the clock of the partition.
     """
 
     def __init__(self, pipeline: Pipeline, records: list[Placed]) -> None:
@@ -94,7 +95,9 @@ class Feed:
         due = min(int(share * len(self._records)), self._sent + TICK_RECORDS)
         self._send_until(due)
         self._ticks += 1
-        self._send(self._ticks % PARTITIONS, self._pulse(self._now_ms))
+        partition = self._ticks % PARTITIONS
+        self._send(partition, self._pulse(self._now_ms - LATE_MS))
+        self._send(partition, self._pulse(self._now_ms))
         time.sleep(TICK_S)
 
     def finish(self) -> None:
