@@ -137,7 +137,8 @@ class Decider:
         state.suspect.discard(start)
         alerts = []
         for stream, summary in sorted(state.open.pop(start).items()):
-            self.counters["rows_late"] += summary.late
+            self.counters["rows_late"] += summary.late - summary.late_idle
+            self.counters["rows_late_idle"] += summary.late_idle
             if not summary.rows:
                 continue
             name: SubjectKind = "features" if stream.of_features else "outputs"

@@ -110,7 +110,10 @@ class Ledger:
         self.partitions: dict[str, int] = {}
 
     def check(self, progress: Iterable[Progress]) -> Verdict:
-        """Whether a flush goes on exactly where its sources stood. Changes nothing."""
+        """Whether a flush goes on exactly where its sources stood. Changes nothing.
+
+        A topic that was deleted and made anew has another id: its offsets begin again, after a gap.
+        """
         verdicts = {verdict for one in progress if (verdict := self._check_one(one)) is not None}
         if verdicts == {Verdict.DUPLICATE}:
             return Verdict.DUPLICATE
@@ -121,6 +124,8 @@ class Ledger:
     def _check_one(self, one: Progress) -> Verdict | None:
         """None for a source that did not move: it says nothing about the flush."""
         known = self.sources.get(one.source)
+        if known is not None and one.topic_id != known.topic_id:
+            return Verdict.GAP
         if known is not None and one.first == one.next <= known.next:
             return None
         if known is None or one.first == known.next:
@@ -134,12 +139,11 @@ class Ledger:
         for one in progress:
             self.partitions[one.source.topic] = one.partitions
             known = self.sources.get(one.source)
-            if known is None:
+            if known is None or known.topic_id != one.topic_id:
                 self.sources[one.source] = SourceState(
                     one.topic_id, one.next, one.clock, one.claim, one.drained
                 )
                 continue
-            known.topic_id = one.topic_id
             known.next = max(known.next, one.next)
             known.clock = _later(known.clock, one.clock)
             known.claim = _later(known.claim, one.claim)

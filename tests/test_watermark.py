@@ -159,6 +159,14 @@ def test_a_flush_of_which_one_source_is_new_is_no_duplicate() -> None:
     assert made.check([report(A, 0, 10), report(B, 10, 20)]) is Verdict.MISMATCH
 
 
+def test_a_topic_made_anew_is_a_gap_and_its_offsets_begin_again() -> None:
+    made = ledger(report(A, 0, 10, clock=5000), report(B, 0, 10, clock=5000))
+    anew = report(A, 0, 4, topic_id="another", clock=7000)
+    assert made.check([anew]) is Verdict.GAP
+    made.record([anew])
+    assert made.check([report(A, 4, 9, topic_id="another")]) is Verdict.NEW
+
+
 def test_a_restored_ledger_goes_on_as_the_one_it_was() -> None:
     made = ledger(report(A, 0, 5, clock=1000, claim=3000), report(B, 0, 0, drained=True))
     again = Ledger.restore({"p": LATENESS_MS}, made.snapshot())

@@ -46,6 +46,7 @@ class Gauges:
         metrics = self._metrics
         metrics.closed_slices.inc(new["slices_closed"])
         metrics.late_rows.labels("late").inc(new["rows_late"])
+        metrics.late_rows.labels("idle").inc(new["rows_late_idle"])
         metrics.late_rows.labels("closed").inc(new["rows_after_close"])
         metrics.mismatched_shape_rows.inc(new["rows_of_other_shape"])
         for verdict in VERDICTS:
