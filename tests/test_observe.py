@@ -7,22 +7,25 @@ import random
 import struct
 from collections.abc import Callable
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from stream_monitor import observe as observe_module
+from stream_monitor.codecs.json import JsonCodec
 from stream_monitor.config import parse_config
-from stream_monitor.events import Batch, Column, Group, JsonType, Reject, SliceKey, Source, Stream
-from stream_monitor.observe import Observer, RowCounts, Summaries, observe
+from stream_monitor.events import Batch, Column, Group, JsonType, Records, Reject, SliceKey, Source, Stream
+from stream_monitor.observe import Backlog, Observer, RowCounts, Summaries, observe
+from stream_monitor.summary import vocabulary
 from stream_monitor.summary.categories import bounded
 from stream_monitor.summary.counts import Count
 from stream_monitor.summary.grid import Grid
 from stream_monitor.summary.shape import ReferenceShape, Shape
 from stream_monitor.summary.summary import Summary
-from stream_monitor.watermark import Clock
+from stream_monitor.watermark import Clock, judge
 from tests.oracles_summary import Event, batch_of, hash64, plain_observe, plain_of
 
 LATENESS_MS = 2_000
@@ -309,6 +312,22 @@ def test_a_flush_begins_anew_but_keeps_the_clocks() -> None:
     assert (empty.deltas, empty.counts) == ([], {})
     observer.add(batch_of([Event(SOURCES[0], 1, 3_000)]))
     assert observer.flush().counts == {SOURCES[0]: RowCounts(rows=1, late=1)}
+
+
+@pytest.mark.parametrize("bound", ["ROWS_MAX", "VALUES_MAX", "TEXTS_MAX"])
+def test_what_waits_is_bounded_and_nothing_of_it_is_lost(monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    monkeypatch.setattr(vocabulary if bound == "TEXTS_MAX" else observe_module, bound, 50)
+    shapes, codec = cast("Callable[[str], Shape]", lambda _: SHAPE), JsonCodec(CONFIG)
+    backlog, total, clocks = Backlog(shapes), Summaries(), dict[Source, Clock]()
+    for first in range(0, 200, 4):
+        values = [b'{"model": "m", "ts": 0, "features": {"plan": "%d"}}' % (first + row) for row in range(4)]
+        at, zeros = np.arange(first, first + 4), np.zeros(4, np.int64)
+        batch = codec.decode(Records((SOURCES[0],), zeros, at, zeros, values))
+        backlog.add(batch, judge(batch, {}, LATENESS_MS))
+        total.merge(observe(batch, shapes, clocks, LATENESS_MS))
+        assert sum(len(rows) for waiting in backlog._waiting.values() for rows in waiting) < 50
+    assert _bytes(backlog.drain()) == _bytes(total)
+    assert (total[FEATURES].rows, backlog._values) == (200, 0)
 
 
 def test_what_is_discarded_is_gone() -> None:

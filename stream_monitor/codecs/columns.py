@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 from msgspec import UNSET, UnsetType
+from numpy.typing import NDArray
 
 from stream_monitor.events import Column, Float64s, JsonType
+from stream_monitor.summary.vocabulary import Texts, Vocabulary
 
 NAMES_MAX = 4_096
 """More signals than this in one event are not read as signals."""
@@ -61,20 +63,20 @@ def is_numeric(text: str) -> bool:
     )
 
 
-def column(values: Sequence[Any]) -> Column:
+def column(values: Sequence[Any], vocabulary: Vocabulary) -> Column:
     """Type the values of one signal, as parsed from JSON; UNSET where a row has none.
 
-    Cost: about 40 ns a number; a string costs a look into a set, and a regular expression once a
-    distinct string that begins as a number does.
+    Cost: about 40 ns a number or string, and a regular expression once a string of the vocabulary that
+    begins as a number does.
     """
     kinds = set(map(type, values))
     if kinds <= _NUMBERS:
         return numbers_column(values)
     if kinds == {str}:
-        return strings_column(values)
+        return strings_column(values, vocabulary)
     if kinds <= _NUMBERS_OR_GAPS and kinds & _NUMBERS:
         return gappy_numbers_column(values)
-    return _mixed(values, kinds)
+    return _mixed(values, kinds, vocabulary)
 
 
 def numbers_column(values: Sequence[float]) -> Column:
@@ -87,17 +89,20 @@ def _as_float64(values: Sequence[float | None]) -> Float64s:
     return np.array(values, np.float64) + 0.0
 
 
-def strings_column(values: Sequence[str]) -> Column:
+def strings_column(values: Sequence[str], vocabulary: Vocabulary) -> Column:
     """Type a column of strings."""
-    numeric = {text: float(text) for text in set(values) if is_numeric(text)}
-    if not numeric:
-        return Column(JsonType.STRING, texts=values)
-    are = np.fromiter(map(numeric.__contains__, values), np.bool_, len(values))
-    numbers = _as_float64([numeric.get(text, 0.0) for text in values])
+    texts = vocabulary.encode(values)
+    are = texts.each(is_numeric, np.bool_)
+    if not are.any():
+        return Column(JsonType.STRING, texts=texts)
+    numbers = texts.each(_number_of, np.float64)
     if are.all():
-        return Column(JsonType.NUMERIC_STRING, numbers, values)
-    types = np.where(are, np.uint8(JsonType.NUMERIC_STRING), np.uint8(JsonType.STRING))
-    return Column(types, numbers, values)
+        return Column(JsonType.NUMERIC_STRING, numbers, texts)
+    return Column(np.where(are, np.uint8(JsonType.NUMERIC_STRING), np.uint8(JsonType.STRING)), numbers, texts)
+
+
+def _number_of(text: str) -> float:
+    return float(text) + 0.0 if is_numeric(text) else 0.0
 
 
 def gappy_numbers_column(values: Sequence[Any]) -> Column:
@@ -109,32 +114,33 @@ def gappy_numbers_column(values: Sequence[Any]) -> Column:
     gaps = np.flatnonzero(np.isnan(numbers)).tolist()
     if not gaps:
         return Column(JsonType.NUMBER, numbers)
-    if len(gaps) == len(values):
-        return _mixed(values, set(map(type, values)))
     types = np.full(len(values), JsonType.NUMBER, np.uint8)
     types[gaps] = [_TYPE_OF[type(values[row])] for row in gaps]
-    numbers[types != JsonType.NUMBER] = 0.0
-    return Column(types, numbers)
+    are = types == JsonType.NUMBER
+    numbers[~are] = 0.0
+    return Column(_agreed(types), numbers if are.any() else None)
 
 
-def _mixed(values: Sequence[Any], kinds: set[type]) -> Column:
+def _mixed(values: Sequence[Any], kinds: set[type], vocabulary: Vocabulary) -> Column:
     types = np.fromiter(map(_TYPE_OF.__getitem__, map(type, values)), np.uint8, len(values))
     numbers: Float64s | None = None
-    texts: list[str | None] | None = None
+    texts: Texts | None = None
     if kinds & _NUMBERS:
         numbers = _as_float64([value if type(value) in _NUMBERS else 0.0 for value in values])
     if kinds & _TEXTS:
-        texts = [
-            _WORDS.get(value) if type(value) is bool else value if type(value) is str else None
-            for value in values
-        ]
-    if texts and (numeric := {text: float(text) for text in set(texts) if text and is_numeric(text)}):
-        rows = [row for row, text in enumerate(texts) if text in numeric]
-        numbers = np.zeros(len(values)) if numbers is None else numbers
-        numbers[rows] = _as_float64([numeric[texts[row] or ""] for row in rows])
-        types[rows] = JsonType.NUMERIC_STRING
-    only = types[0] if (types == types[0]).all() else None
-    return Column(types if only is None else JsonType(only), numbers, texts)
+        texts = vocabulary.encode([_text(value) for value in values])
+        if (numeric := texts.each(is_numeric, np.bool_)).any():
+            types[numeric] = JsonType.NUMERIC_STRING
+            numbers = texts.each(_number_of, np.float64) + (0.0 if numbers is None else numbers)
+    return Column(_agreed(types), numbers, texts)
+
+
+def _agreed(types: NDArray[np.uint8]) -> NDArray[np.uint8] | JsonType:
+    return JsonType(types[0]) if (types == types[0]).all() else types
+
+
+def _text(value: Any) -> str:
+    return value if type(value) is str else _WORDS[value] if type(value) is bool else ""
 
 
 def layouts(rows: Rows) -> Layouts:
@@ -142,7 +148,7 @@ def layouts(rows: Rows) -> Layouts:
     return set(map(tuple, rows))
 
 
-def columns(rows: Rows, layouts: Layouts) -> dict[str, Column]:
+def columns(rows: Rows, layouts: Layouts, vocabulary: Vocabulary) -> dict[str, Column]:
     """Turn rows of named values into one column a name that any of them has."""
     if len(layouts) == 1:
         names: Iterable[str] = next(iter(layouts))
@@ -150,7 +156,7 @@ def columns(rows: Rows, layouts: Layouts) -> dict[str, Column]:
     else:
         names = dict.fromkeys(chain.from_iterable(layouts))
         lists = ([row.get(name, UNSET) for row in rows] for name in names)
-    return {short_name(name): column(values) for name, values in zip(names, lists, strict=True)}
+    return {short_name(name): column(values, vocabulary) for name, values in zip(names, lists, strict=True)}
 
 
 def short_name(name: str) -> str:

@@ -18,6 +18,7 @@ from stream_monitor.codecs.reasons import Reason
 from stream_monitor.codecs.typed import Event, TypedDecoder
 from stream_monitor.config import Config
 from stream_monitor.events import Batch, Group, Int64s, Records, Reject, Stream
+from stream_monitor.summary.vocabulary import Vocabulary
 
 FIELDS = ("model", "version", "role", "time", "id", "features", "outputs")
 ROWS_MAX = 10_000
@@ -66,6 +67,7 @@ class JsonCodec:
         self._id_needed = config.labels is not None
         self._streams = Streams(config.knows)
         self._typed = self._typed_decoder()
+        self._vocabulary = Vocabulary()
 
     def _mapped_inside_features(self) -> frozenset[str]:
         paths = [
@@ -91,6 +93,8 @@ class JsonCodec:
         them. Cost: about that of orjson.loads where layouts are known, two to three times that elsewhere;
         memory is linear in the bytes of the records.
         """
+        if self._vocabulary.is_full:
+            self._vocabulary = Vocabulary()
         events = self._events(records)
 
         def read(name: str) -> Sequence[Any]:
@@ -181,8 +185,8 @@ class JsonCodec:
                 yield Group(
                     stream,
                     position[rows[:first_other]],
-                    layout.features.columns([event.features for event in fit]),
-                    layout.outputs.columns([event.outputs for event in fit]),
+                    layout.features.columns([event.features for event in fit], self._vocabulary),
+                    layout.outputs.columns([event.outputs for event in fit], self._vocabulary),
                 )
             others = (rows[first_other:] - len(typed)).tolist()
             of_features = [as_features(features[row], self._unread) for row in others]
@@ -191,8 +195,8 @@ class JsonCodec:
                 yield Group(
                     stream,
                     position[rows[first_other:][part]],
-                    columns(of_features[part], by_feature),
-                    columns(of_outputs[part], by_output),
+                    columns(of_features[part], by_feature, self._vocabulary),
+                    columns(of_outputs[part], by_output, self._vocabulary),
                 )
 
 

@@ -30,6 +30,7 @@ from stream_monitor.codecs.columns import (
 )
 from stream_monitor.codecs.times import TIME_MS_END
 from stream_monitor.events import Column, JsonType
+from stream_monitor.summary.vocabulary import Vocabulary
 
 MODELS_MAX = 256
 NAMES_MAX = 512
@@ -82,11 +83,11 @@ class Signals:
         )
         return cls(kinds, struct)
 
-    def columns(self, rows: Sequence[Struct]) -> dict[str, Column]:
+    def columns(self, rows: Sequence[Struct], vocabulary: Vocabulary) -> dict[str, Column]:
         """Turn rows into columns, as columns.columns does."""
         if any(list[float] in types for types in self.kinds.values()):
             named = [as_outputs(self._named(row)) for row in rows]
-            return columns(named, layouts(named))
+            return columns(named, layouts(named), vocabulary)
         found = {}
         by_signal = (
             zip(self.kinds.items(), zip(*map(astuple, rows), strict=True), strict=True) if self.kinds else ()
@@ -95,11 +96,11 @@ class Signals:
             if types == {float}:
                 found[name] = numbers_column(values)
             elif types == {str}:
-                found[name] = strings_column(values)
+                found[name] = strings_column(values, vocabulary)
             elif types <= _NUMBERS_OR_GAPS and float in types:
                 found[name] = gappy_numbers_column(values)
             else:
-                found[name] = column(values)
+                found[name] = column(values, vocabulary)
         return {name: one for name, one in found.items() if one.types is not JsonType.ABSENT}
 
     def _named(self, row: Struct) -> dict[str, Any]:

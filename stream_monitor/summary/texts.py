@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, compress
-from typing import cast
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from stream_monitor.events import Column, Float64s, Int64s, JsonType
 from stream_monitor.summary.categories import BUCKETS, Named, add_counts, bounded, number_text, text_hash
 from stream_monitor.summary.counts import Count
-from stream_monitor.summary.histogram import Tally
-from stream_monitor.summary.plan import MIXED, Cells, Index, Plan, Table, types_in
+from stream_monitor.summary.histogram import Tally, sum_by_key
+from stream_monitor.summary.plan import MIXED, Cells, Plan, Table, types_in
+from stream_monitor.summary.vocabulary import Texts
 
 Counts = tuple[dict[str, Named], Tally]
 """By signal with any text, and of keys signal * BUCKETS + bucket."""
@@ -24,73 +23,68 @@ def summarise_texts(
 ) -> list[Counts]:
     """The category counts of every cell; values not listed are counted in ``counts`` (C, S, len(Count)).
 
-    Cost: 50 ns a value, and 1 us a distinct one.
+    Cost: 10 ns a value, and 0.5 us for each distinct one of a cell.
     """
-    found: list[dict[int, dict[str, int]]] = [{} for _ in range(len(cells))]
+    found: list[Counts] = [({}, Tally(len(columns) * BUCKETS)) for _ in range(len(cells))]
     textual = plan.textual[np.arange(len(columns)), types].tolist()
     for signal, column in enumerate(columns):
-        if not textual[signal] and types[signal] != MIXED:
+        shape, counted = plan.shapes[signal], plan.textual[signal]
+        has_numbers = column.numbers is not None and bool(counted[JsonType.NUMBER])
+        if not (textual[signal] or types[signal] == MIXED) or (column.texts is None and not has_numbers):
             continue
-        listed = plan.shapes[signal].values
-        for cell, texts in _by_cell(column, plan.textual[signal], cells):
-            by_text = Counter(texts)
-            if listed is not None:
-                known = sum(by_text[text] for text in listed)
-                counts[cell, signal, Count.OUT_OF_RANGE] = by_text.total() - known
-            if by_text:
-                found[cell][signal] = _bounded(by_text)
-    return [(_named(by_signal, plan), _tally(by_signal, len(columns) * BUCKETS)) for by_signal in found]
+        texts, lengths = _gather(column, counted, cells)
+        codes, totals, ends = _count(texts, lengths)
+        names = texts.vocabulary.texts(codes)
+        buckets = signal * BUCKETS + texts.vocabulary.each(_bucket, np.int64)[codes]
+        for cell, (first, last) in enumerate(pairwise(ends)):
+            if first == last:
+                continue
+            by_text = dict(zip(names[first:last], totals[first:last].tolist(), strict=True))
+            if shape.values is not None:
+                known = sum(by_text.get(text, 0) for text in shape.values)
+                counts[cell, signal, Count.OUT_OF_RANGE] = int(lengths[cell]) - known
+            named, tally = found[cell]
+            named[plan.signals[signal]] = Named.of(_bounded(by_text), shape.kept)
+            tally.add_counts(buckets[first:last], totals[first:last])
+    return found
 
 
-def _named(by_signal: Mapping[int, Mapping[str, int]], plan: Plan) -> dict[str, Named]:
-    return {
-        plan.signals[signal]: Named.of(by_name, plan.shapes[signal].kept)
-        for signal, by_name in by_signal.items()
-    }
-
-
-def _tally(by_signal: Mapping[int, Mapping[str, int]], width: int) -> Tally:
-    tally = Tally(width)
-    if by_signal:
-        texts = list(chain.from_iterable(by_signal.values()))
-        totals = chain.from_iterable(by_name.values() for by_name in by_signal.values())
-        buckets = np.fromiter(map(text_hash, texts), np.uint64, len(texts)) % np.uint64(BUCKETS)
-        first = np.repeat(np.array(list(by_signal)) * BUCKETS, list(map(len, by_signal.values())))
-        tally.add_counts(first + buckets.astype(np.int64), np.fromiter(totals, np.int64, len(texts)))
-    return tally
-
-
-def _by_cell(column: Column, textual: Table, cells: Cells) -> Iterator[tuple[int, Sequence[str]]]:
-    """The category values of each cell, of a column that may have some."""
-    texts = _picked(column.texts, cells.index)
-    uniform = isinstance(column.types, JsonType)
-    mask = None if uniform else textual[types_in(column, cells)].tolist()
+def _gather(column: Column, textual: Table, cells: Cells) -> tuple[Texts, Int64s]:
+    """The category values of a column that may have some, cell by cell, and how many each cell has (C,)."""
+    if isinstance(column.types, JsonType) and column.types is not JsonType.NUMBER:
+        return Texts.of(column.texts or ()).take(cells.index), cells.sizes
+    types = types_in(column, cells)
+    wanted = textual[types]
+    here = [""] * len(types) if column.texts is None else Texts.of(column.texts).take(cells.index)
     if textual[JsonType.NUMBER] and column.numbers is not None:
-        are_numbers = types_in(column, cells) == JsonType.NUMBER
-        texts = _with_numbers(texts, column.numbers[cells.index], are_numbers)
-    for cell, (first, size) in enumerate(zip(cells.starts.tolist(), cells.sizes.tolist(), strict=True)):
-        here = slice(first, first + size)
-        yield cell, texts[here] if mask is None else list(compress(texts[here], mask[here]))
+        here = _with_numbers(here, column.numbers[cells.index], types == JsonType.NUMBER)
+    return Texts.of(here).take(wanted), np.add.reduceat(wanted, cells.starts, dtype=np.int64)
 
 
-def _picked(texts: Sequence[str | None] | None, index: Index) -> Sequence[str]:
-    """The texts at an index. Where a row has none, nobody looks."""
-    if texts is None:
-        return ()
-    whole = cast("Sequence[str]", texts)
-    return whole[index] if isinstance(index, slice) else [whole[row] for row in index.tolist()]
-
-
-def _with_numbers(texts: Sequence[str], numbers: Float64s, are_numbers: Table) -> Sequence[str]:
+def _with_numbers(texts: Sequence[str], numbers: Float64s, are_numbers: Table) -> list[str]:
     """With the texts of numbers put in where a value is one."""
     rows = are_numbers.nonzero()[0].tolist()
-    filled = list(texts) or [""] * len(numbers)
+    filled = list(texts)
     for row, number in zip(rows, numbers[rows].tolist(), strict=True):
         filled[row] = number_text(number)
     return filled
 
 
-def _bounded(by_text: Counter[str]) -> dict[str, int]:
+def _count(texts: Texts, lengths: Int64s) -> tuple[Int64s, Int64s, list[int]]:
+    """Distinct codes with their totals, those of cell c from ends[c] to ends[c + 1]."""
+    cells, width = len(lengths), len(texts.vocabulary)
+    keys = texts.codes
+    if cells > 1:
+        keys = keys + np.repeat(np.arange(cells) * width, lengths)
+    distinct, totals = sum_by_key(keys, None, cells * width)
+    return distinct % width, totals, np.searchsorted(distinct, np.arange(cells + 1) * width).tolist()
+
+
+def _bucket(text: str) -> int:
+    return text_hash(bounded(text)) % BUCKETS
+
+
+def _bounded(by_text: dict[str, int]) -> dict[str, int]:
     """Counts by the texts that are kept: several long ones may become one."""
     by_name = dict(zip(map(bounded, by_text), by_text.values(), strict=True))
     if len(by_name) < len(by_text):
