@@ -39,9 +39,12 @@ def main(args: Namespace) -> int:
     if args.seeds is not None:
         outcomes = run_seeds(args.seeds, seconds=args.seconds, drift=drift, detectors=detectors)
         return tally(outcomes, len(args.seeds), as_json=args.json)
-    from stream_monitor.demo import live, load  # noqa: PLC0415 - the library's way needs no Kafka client
+    # The library's way needs no Kafka client.
+    from stream_monitor.demo import live, load  # noqa: PLC0415
+    from stream_monitor.runtime import logs  # noqa: PLC0415
 
     if args.load is not None:
+        logs.setup()
         load.run(load_config(args.load), Scenario(args.seed, args.seconds, drift=drift))
     scenario = Scenario(args.seed, args.seconds, start_ms=(int(time.time()) + 3) * 1000, drift=drift)
     show = Show(scenario, as_json=args.json)
