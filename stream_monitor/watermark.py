@@ -95,7 +95,6 @@ class SourceState:
     next: int
     clock: int | None
     claim: int | None
-    empty: bool
 
 
 class Ledger:
@@ -140,19 +139,17 @@ class Ledger:
             self.partitions[one.source.topic] = one.partitions
             known = self.sources.get(one.source)
             if known is None or known.topic_id != one.topic_id:
-                self.sources[one.source] = SourceState(
-                    one.topic_id, one.next, one.clock, one.claim, one.drained
-                )
+                self.sources[one.source] = SourceState(one.topic_id, one.next, one.clock, one.claim)
                 continue
             known.next = max(known.next, one.next)
             known.clock = _later(known.clock, one.clock)
             known.claim = _later(known.claim, one.claim)
-            known.empty = one.drained
 
     def watermark(self) -> int | None:
         """The time that no accepted event can be before; None until every partition has reported.
 
-        A drained partition that never held an event and claims nothing is left out.
+        A partition that never held an event is waited for until it claims, and then left out: its claim, a
+        good while behind the wall clock, would hold back all others for ever.
         """
         if any(topic not in self.partitions for topic in self._lateness_ms):
             return None
@@ -160,10 +157,10 @@ class Ledger:
             return None
         times = []
         for source, state in self.sources.items():
-            time = _later(state.clock, state.claim)
-            if time is not None:
+            if state.clock is not None:
+                time = state.clock if state.claim is None else max(state.clock, state.claim)
                 times.append(time - self._lateness_ms[source.topic])
-            elif not state.empty:
+            elif state.claim is None:
                 return None
         return min(times, default=None)
 
@@ -172,7 +169,7 @@ class Ledger:
         return {
             "partitions": dict(sorted(self.partitions.items())),
             "sources": [
-                [source.topic, source.partition, one.topic_id, one.next, one.clock, one.claim, one.empty]
+                [source.topic, source.partition, one.topic_id, one.next, one.clock, one.claim]
                 for source, one in sorted(self.sources.items())
             ],
         }

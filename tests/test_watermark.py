@@ -110,8 +110,17 @@ def test_a_topic_that_has_not_reported_holds_the_watermark() -> None:
     assert made.watermark() is None
 
 
-def test_a_drained_partition_that_never_held_an_event_is_left_out() -> None:
-    assert ledger(report(A, 0, 5, clock=1000), report(B, 0, 0, drained=True)).watermark() == 900
+def test_a_partition_that_never_held_an_event_is_left_out_once_it_claims() -> None:
+    one = ledger(report(A, 0, 5, clock=1000), report(B, 0, 0, drained=True))
+    assert one.watermark() is None
+    one.record([report(B, 0, 0, drained=True, claim=200)])
+    assert one.watermark() == 900
+    one.record([report(B, 0, 1, clock=700)])
+    assert one.watermark() == 700 - LATENESS_MS
+
+
+def test_where_no_partition_ever_held_an_event_there_is_no_watermark() -> None:
+    assert ledger(report(A, 0, 0, claim=500), report(B, 0, 0, claim=500)).watermark() is None
 
 
 def test_a_partition_still_being_read_holds_the_watermark_though_it_has_no_clock_yet() -> None:
@@ -168,7 +177,7 @@ def test_a_topic_made_anew_is_a_gap_and_its_offsets_begin_again() -> None:
 
 
 def test_a_restored_ledger_goes_on_as_the_one_it_was() -> None:
-    made = ledger(report(A, 0, 5, clock=1000, claim=3000), report(B, 0, 0, drained=True))
+    made = ledger(report(A, 0, 5, clock=1000, claim=3000), report(B, 0, 0, claim=10))
     again = Ledger.restore({"p": LATENESS_MS}, made.snapshot())
     assert again.snapshot() == made.snapshot()
     assert again.watermark() == made.watermark() == 2900
