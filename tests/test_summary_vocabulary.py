@@ -36,9 +36,7 @@ def test_a_place_and_a_range_of_places() -> None:
 
 
 @given(TEXTS, TEXTS)
-def test_joined_texts_follow_one_another_in_any_vocabularies(
-    one: list[str], other: list[str]
-) -> None:
+def test_joined_texts_follow_one_another_in_any_vocabularies(one: list[str], other: list[str]) -> None:
     shared = Vocabulary()
     assert list(Texts.joined([shared.encode(one), shared.encode(other)])) == one + other
     assert list(Texts.joined([shared.encode(one), Vocabulary().encode(other)])) == one + other

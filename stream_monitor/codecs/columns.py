@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import chain, islice
+from struct import pack
 from types import NoneType
 from typing import Any
 
@@ -84,9 +86,10 @@ def numbers_column(values: Sequence[float]) -> Column:
     return Column(JsonType.NUMBER, _as_float64(values))
 
 
-def _as_float64(values: Sequence[float | None]) -> Float64s:
+def _as_float64(values: Sequence[float]) -> Float64s:
     """Give float64 (n,) in which -0.0 is 0.0: JSON parsers do not agree about the sign of zero."""
-    return np.array(values, np.float64) + 0.0
+    # Half the cost of np.array, which looks at each value twice.
+    return np.frombuffer(pack(f"{len(values)}d", *values)) + 0.0
 
 
 def strings_column(values: Sequence[str], vocabulary: Vocabulary) -> Column:
@@ -107,10 +110,7 @@ def _number_of(text: str) -> float:
 
 def gappy_numbers_column(values: Sequence[Any]) -> Column:
     """Type a column of numbers, nulls and UNSET."""
-    try:
-        numbers = _as_float64(values)  # None becomes NaN
-    except TypeError:
-        numbers = _as_float64([None if value is UNSET else value for value in values])
+    numbers = _as_float64([math.nan if value is None or value is UNSET else value for value in values])
     gaps = np.flatnonzero(np.isnan(numbers)).tolist()
     if not gaps:
         return Column(JsonType.NUMBER, numbers)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from operator import attrgetter
 from typing import Any, cast
 
 import numpy as np
+from msgspec import Struct
 
 from stream_monitor.codecs.columns import Layouts, Rows, as_features, as_outputs, columns, layouts
 from stream_monitor.codecs.fields import Place, at_path
 from stream_monitor.codecs.identity import Problem, Streams, judge_ids, judge_times, shown
 from stream_monitor.codecs.parse import Tombstone, Unparsable, parse_all
 from stream_monitor.codecs.reasons import Reason
-from stream_monitor.codecs.typed import Event, TypedDecoder
+from stream_monitor.codecs.typed import TypedDecoder
 from stream_monitor.config import Config
 from stream_monitor.events import Batch, Group, Int64s, Records, Reject, Stream
 from stream_monitor.summary.vocabulary import Vocabulary
@@ -30,13 +30,17 @@ Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 @dataclass(slots=True)
 class _Events:
-    """The events of a batch: n that a known layout fits, then the others; both in order of (record, row)."""
+    """The events of a batch: n that a known layout fits, then the others; both in order of (record, row).
+
+    ``fields`` are those of the former.
+    """
 
     source: Int64s
-    typed: list[Event]
+    typed: list[Struct]
     objects: list[dict[str, Any]]
     record: Int64s
     row: Int64s
+    fields: dict[str, list[Any]] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
     skipped: dict[int, int] = field(default_factory=dict)
 
@@ -137,16 +141,12 @@ class JsonCodec:
             return _parsed(records, [], np.empty(0, np.int64), range(len(records)))
         decoded = self._typed.decode(records.values)
         others = [record for record, event in enumerate(decoded) if event is None]
-        if not others:
-            n = len(decoded)
-            return _Events(
-                records.source, cast("list[Event]", decoded), [], np.arange(n), np.zeros(n, np.int64)
-            )
         fits = np.ones(len(decoded), np.bool_)
         fits[others] = False
-        return _parsed(
-            records, [event for event in decoded if event is not None], np.flatnonzero(fits), others
-        )
+        typed = [event for event in decoded if event is not None]
+        events = _parsed(records, typed, np.flatnonzero(fits), others)
+        events.fields = self._typed.fields(typed)
+        return events
 
     def _read(self, name: str, events: _Events, records: Records) -> Sequence[Any]:
         """Give a field of every event, None where there is none."""
@@ -156,12 +156,7 @@ class JsonCodec:
         if place.path is None:
             return place.of_records(records, events.record)
         others = at_path(events.objects, place.path)
-        if not events.typed or self._typed is None:
-            return others
-        typed = (
-            self._typed.models(events.typed) if name == "model" else list(map(attrgetter(name), events.typed))
-        )
-        return typed + others if others else typed
+        return events.fields[name] + others if events.typed else others
 
     def _of_objects(self, name: str, objects: list[dict[str, Any]]) -> list[Any]:
         place = self._places[name]
@@ -180,13 +175,15 @@ class JsonCodec:
             stream = cast("Stream", streams[index])
             first_other = int(np.searchsorted(rows, len(typed)))
             if first_other and self._typed:
-                fit = [typed[row] for row in rows[:first_other].tolist()]
-                layout = self._typed.layout(fit[0])
+                fit = rows[:first_other].tolist()
+                layout = self._typed.layout(typed[fit[0]])
                 yield Group(
                     stream,
                     position[rows[:first_other]],
-                    layout.features.columns([event.features for event in fit], self._vocabulary),
-                    layout.outputs.columns([event.outputs for event in fit], self._vocabulary),
+                    layout.features.columns(
+                        [events.fields["features"][row] for row in fit], self._vocabulary
+                    ),
+                    layout.outputs.columns([events.fields["outputs"][row] for row in fit], self._vocabulary),
                 )
             others = (rows[first_other:] - len(typed)).tolist()
             of_features = [as_features(features[row], self._unread) for row in others]
@@ -200,7 +197,7 @@ class JsonCodec:
                 )
 
 
-def _parsed(records: Records, typed: list[Event], fits: Int64s, others: Sequence[int]) -> _Events:
+def _parsed(records: Records, typed: list[Struct], fits: Int64s, others: Sequence[int]) -> _Events:
     """Parse the records ``others`` the general way, and take arrays apart. ``fits``: places of ``typed``."""
     documents = parse_all([records.values[record] for record in others])
     objects: list[dict[str, Any]] = []

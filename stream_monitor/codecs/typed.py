@@ -7,12 +7,12 @@ in anything from the layout of its model (an unknown name, another type) is left
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from types import NoneType
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
@@ -43,25 +43,18 @@ Kinds = dict[str, frozenset[Any]]
 
 _TIME = Annotated[int, Meta(ge=0, lt=TIME_MS_END)]
 _INTEGER = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-_IDENTITY: dict[str, Any] = {
-    "id": str | _INTEGER | None,
-    "version": str | _INTEGER | None,
-    "role": str | None,
+_FIELDS: dict[str, tuple[Any, ...]] = {
+    "features": (Struct,),
+    "outputs": (Struct,),
+    "time": (_TIME | str,),
+    "id": (str | _INTEGER | None, None),
+    "version": (str | _INTEGER | None, None),
+    "role": (str | None, None),
 }
+"""The fields of an event, in their order: type and, where it may be missing, default."""
 _REFUSED = (msgspec.DecodeError, ValueError, TypeError, AttributeError, RecursionError)
 _NUMBERS_OR_GAPS = frozenset({float, NoneType, UnsetType})
 _PLAIN_NAME = re.compile(rf'[^"\\\x00-\x1f\x7f]{{0,{NAME_LENGTH_MAX}}}')
-
-
-class Event(Protocol):
-    """A decoded event. Which of these attributes it has says the field mapping."""
-
-    id: str | int | None
-    version: str | int | None
-    role: str | None
-    time: int | str
-    features: Struct
-    outputs: Struct
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +82,7 @@ class Signals:
             named = [as_outputs(self._named(row)) for row in rows]
             return columns(named, layouts(named), vocabulary)
         found = {}
-        by_signal = (
-            zip(self.kinds.items(), zip(*map(astuple, rows), strict=True), strict=True) if self.kinds else ()
-        )
-        for (name, types), values in by_signal:
+        for (name, types), values in zip(self.kinds.items(), _transposed(rows, len(self.kinds)), strict=True):
             if types == {float}:
                 found[name] = numbers_column(values)
             elif types == {str}:
@@ -131,15 +121,15 @@ class TypedDecoder:
         self._layouts: dict[str, Layout] = {}
         self._missed: dict[str, int] = {}
         self._due: dict[str, int] = {}
-        self._decode: Callable[[bytes | str], Event] | None = None
+        self._decode: Callable[[bytes | str], Any] | None = None
         self._by_struct: dict[type, Layout] = {}
 
-    def decode(self, values: Sequence[bytes | None]) -> list[Event | None]:
+    def decode(self, values: Sequence[bytes | None]) -> list[Struct | None]:
         """Decode each value alone; None where it does not fit a known layout, or is not UTF-8."""
         decode = self._decode
         if decode is None:
             return [None] * len(values)
-        events: list[Event | None] = []
+        events: list[Struct | None] = []
         add = events.append
         for value in values:
             try:
@@ -149,13 +139,17 @@ class TypedDecoder:
                 add(None)
         return events
 
-    def layout(self, event: Event) -> Layout:
+    def layout(self, event: Struct) -> Layout:
         return self._by_struct[type(event)]
 
-    def models(self, events: Iterable[Event]) -> list[str]:
-        """Give the model of each event, where it is in the event."""
-        model = {struct: layout.model for struct, layout in self._by_struct.items()}
-        return list(map(model.__getitem__, map(type, events)))
+    def fields(self, events: Sequence[Struct]) -> dict[str, list[Any]]:
+        """Give those fields that are in the events, each of all events."""
+        names = [name for name in _FIELDS if name in self._names]
+        found = dict(zip(names, _transposed(events, len(names)), strict=True))
+        if "model" in self._names:
+            model = {struct: layout.model for struct, layout in self._by_struct.items()}
+            found["model"] = list(map(model.__getitem__, map(type, events)))
+        return found
 
     def learn(self, events: Iterable[dict[str, Any]]) -> None:
         """Take note of events that did not fit; now and then learn from them."""
@@ -200,12 +194,7 @@ class TypedDecoder:
         return _union(known[0], features), _union(known[1], outputs)
 
     def _layout(self, model: str, features: Signals, outputs: Signals) -> Layout:
-        types: dict[str, tuple[Any, ...]] = {
-            "features": (features.struct,),
-            "outputs": (outputs.struct,),
-            "time": (_TIME | str,),
-        }
-        types |= {name: (kind, None) for name, kind in _IDENTITY.items()}
+        types = _FIELDS | {"features": (features.struct,), "outputs": (outputs.struct,)}
         fields = [(name, *kind) for name, kind in types.items() if name in self._names]
         renamed = {name: self._names[name] for name, *_ in fields}
         tag = self._names.get("model")
@@ -213,6 +202,14 @@ class TypedDecoder:
             "Event", fields, rename=renamed, tag_field=tag, tag=model if tag else None, gc=False
         )
         return Layout(model, features, outputs, struct)
+
+
+def _transposed(rows: Sequence[Struct], width: int) -> Iterator[list[Any]]:
+    """Give the values of each of the ``width`` fields of all rows: at half the cost of zip."""
+    flat: list[Any] = []
+    for row in rows:
+        flat += astuple(row)
+    return (flat[place::width] for place in range(width))
 
 
 def _kinds(value: Any, *, lists: bool) -> Kinds | None:
