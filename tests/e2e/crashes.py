@@ -25,8 +25,8 @@ POINTS = {
 PASSES_MAX = 4
 ANY_MOMENT_S = 3.0
 START_TIMEOUT_S = 60.0
-PATIENCE_S = 30.0
-ATTEMPTS_MAX = 4
+PATIENCE_S = 15.0
+ATTEMPTS_MAX = 6
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ class Victim:
         process = self._live()
         end_s = time.monotonic() + START_TIMEOUT_S
         while b"worker starts" not in self._log.read_bytes()[before:]:
+            assert process.poll() is None, self._said(process)
             assert time.monotonic() < end_s, self._said(process)
             time.sleep(0.02)
         time.sleep(after_s)
