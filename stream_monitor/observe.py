@@ -7,6 +7,7 @@ partition. So for each model, rows in = rows and late rows of its stream summari
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -82,6 +83,7 @@ class Backlog:
         self._summaries = Summaries()
         self._sources: dict[Source, int] = {}
         self._waiting: dict[_Columns, list[Rows]] = {}
+        self._rows: Counter[_Columns] = Counter()
         self._values = 0
 
     def add(self, batch: Batch, judged: Judged) -> None:
@@ -108,10 +110,10 @@ class Backlog:
 
     def _wait(self, stream: Stream, rows: Rows) -> None:
         columns = _Columns(stream, tuple(rows.features), tuple(rows.outputs))
-        waiting = self._waiting.setdefault(columns, [])
-        waiting.append(rows)
+        self._waiting.setdefault(columns, []).append(rows)
+        self._rows[columns] += len(rows)
         self._values += len(rows) * columns.width
-        if sum(map(len, waiting)) >= ROWS_MAX:
+        if self._rows[columns] >= ROWS_MAX:
             self._summarise(columns)
 
     def _summarise_all(self) -> None:
@@ -120,7 +122,7 @@ class Backlog:
 
     def _summarise(self, columns: _Columns) -> None:
         rows = Rows.joined(self._waiting.pop(columns))
-        self._values -= len(rows) * columns.width
+        self._values -= self._rows.pop(columns) * columns.width
         shape = self._shape_of(columns.stream.model)
         _add_rows(columns.stream, rows, list(self._sources), shape, self._summaries)
 
@@ -249,7 +251,7 @@ class Observer:
         self._counts: dict[Source, RowCounts] = {}
 
     def add(self, batch: Batch) -> None:
-        """Take a batch in. Cost with its part of a flush: 0.6 to 1 us an event of 20 features of one model."""
+        """Take a batch in. Cost with its part of a flush: 0.6 to 1 us an event of 20 features."""
         judged = judge(batch, self.clocks, self._config.predictions.lateness_ms)
         self._count(batch, judged)
         self._backlog.add(batch, judged)
