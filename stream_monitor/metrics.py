@@ -74,8 +74,10 @@ class Metrics:
         )
 
     def _declare_delivery(self) -> None:
-        self.produced_records = self._counter("produced_records", "Records produced.", "topic")
-        self.produced_bytes = self._counter("produced_bytes", "Bytes of the values produced.", "topic")
+        self.produced_records = self._counter("produced_records", "Records produced and committed.", "topic")
+        self.produced_bytes = self._counter(
+            "produced_bytes", "Bytes of their values, before compression.", "topic"
+        )
         self.produced_deltas = self._counter("produced_deltas", "Summary deltas sent from observe to decide.")
         self.commit_seconds = self._histogram(
             "commit_seconds", "Time from the begin of a transaction to its commit.", _SECONDS, "role"

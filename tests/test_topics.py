@@ -55,7 +55,7 @@ def test_topics_are_created_as_configured(kafka: Cluster) -> None:
     assert [partitions_of(kafka, config.topic(name)) for name in INTERNAL] == [3, 3, 2, 1]
     summaries, state, alerts, rejects = (settings_of(kafka, config.topic(name)) for name in INTERNAL)
     assert (summaries["cleanup.policy"], summaries["retention.ms"]) == ("delete", "7200000")
-    assert summaries["compression.type"] == "zstd"
+    assert summaries["compression.type"] == "producer"
     assert state["cleanup.policy"] == "compact"
     assert alerts["retention.ms"] == str(30 * 86_400_000)
     assert rejects["retention.ms"] == str(7 * 86_400_000), "the broker's default"

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from stream_monitor.config import Config
 from stream_monitor.decide import Decider
@@ -84,6 +84,8 @@ class DecideWorker:
 
     def _step(self, stop: threading.Event) -> None:
         self._health.tick()
+        # Nothing comes of it but what the client has to say.
+        self._store.admin.poll(0)
         messages = self._member.poll(0.0 if self._restores else POLL_S)
         if self._aborted is not None:
             self._go_back(self._aborted, stop)
@@ -92,6 +94,8 @@ class DecideWorker:
             self._take(message)
         for partition in list(self._restores):
             self._restore_on(partition)
+        if self._aborted is not None:
+            return
         if time.monotonic() >= self._next_commit_s or any(share.alerts for share in self._shares.values()):
             self._commit(self._shares.values())
 
@@ -192,6 +196,10 @@ class DecideWorker:
             read = next(self._restores[partition], None)
         except (DataLossError, FormatError) as problem:
             self._halt(partition, problem)
+            return
+        except (KafkaException, TimeoutError) as problem:
+            # Brokers come back: until then there is nothing to restore from, and nothing to end for.
+            self._aborted = AbortedError(f"restore of partition {partition}: {problem}")
             return
         if read is not None:
             self._metrics.restored_records.inc(read)

@@ -11,6 +11,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream_monitor.errors import StreamMonitorError
+from stream_monitor.runtime import client_log
 from stream_monitor.runtime.kafka import SESSION_TIMEOUT_MS
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class Member:
     def __init__(self, properties: dict[str, Any]) -> None:
         self.name = properties["group.instance.id"]
         self._cooperative = properties["partition.assignment.strategy"] == "cooperative-sticky"
-        self.consumer = Consumer({**properties, "error_cb": self._on_error}, logger=log)
+        self.consumer = Consumer(properties, logger=client_log.log)
         self._closing = False
 
     def subscribe(
@@ -148,6 +149,3 @@ class Member:
         """Leave without a word to the group: a static member that comes back finds its partitions."""
         self._closing = True
         self.consumer.close()
-
-    def _on_error(self, error: KafkaError) -> None:
-        log.warning("kafka", extra={"member": self.name, "error": error.str(), "code": error.name()})

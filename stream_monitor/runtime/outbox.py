@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from stream_monitor.runtime import failpoints
+from stream_monitor.metrics import Metrics
+from stream_monitor.runtime import client_log, failpoints
 from stream_monitor.runtime.messages import Outgoing
 
 log = logging.getLogger(__name__)
@@ -45,13 +47,14 @@ class TransactionalOutbox:
     Begin, produce and commit stand together here, so no transaction is open while a worker reads.
     """
 
-    def __init__(self, role: str, properties: dict[str, Any]) -> None:
+    def __init__(self, role: str, properties: dict[str, Any], metrics: Metrics) -> None:
         self._role = role
         self._properties = properties
+        self._metrics = metrics
         self._producer = self._open()
 
     def _open(self) -> Producer:
-        producer = Producer(self._properties, logger=log)
+        producer = Producer(self._properties, logger=client_log.log)
         for attempt in range(1, INIT_ATTEMPTS_MAX + 1):
             try:
                 # Ends what a predecessor of this name left open, by commit or abort, as the broker decides.
@@ -69,8 +72,7 @@ class TransactionalOutbox:
         producer = self._producer
         try:
             producer.begin_transaction()
-            for message in messages:
-                _produce(producer, message)
+            sent = _produce_all(producer, messages)
             producer.flush(CALL_TIMEOUT_S)
             failpoints.hit(f"{self._role}.after_produce")
             member = consumer.consumer_group_metadata()
@@ -84,6 +86,7 @@ class TransactionalOutbox:
             log.warning("producer stuck, given up")
             self.renew()
             raise AbortedError(str(error)) from error
+        _count(self._metrics, sent)
         failpoints.hit(f"{self._role}.after_commit")
 
     def _commit(self) -> None:
@@ -106,7 +109,7 @@ class TransactionalOutbox:
         try:
             self._producer.abort_transaction(CALL_TIMEOUT_S)
         except KafkaException as second:
-            log.warning("abort_failed", extra={"error": second.args[0].str()})
+            log.warning("abort failed", extra={"error": second.args[0].str()})
             self.renew()
         raise AbortedError(error.str())
 
@@ -116,17 +119,17 @@ class AtLeastOnceOutbox:
     crash tests see duplicates. Records first, then offsets: a crash between the two repeats records.
     """
 
-    def __init__(self, role: str, properties: dict[str, Any]) -> None:
+    def __init__(self, role: str, properties: dict[str, Any], metrics: Metrics) -> None:
         self._role = role
-        self._producer = Producer(properties, logger=log)
+        self._metrics = metrics
+        self._producer = Producer(properties, logger=client_log.log)
 
     def renew(self) -> None:
         """Nothing to do: such a producer is never fenced."""
 
     def send(self, messages: Iterable[Outgoing], offsets: list[TopicPartition], consumer: Consumer) -> None:
         try:
-            for message in messages:
-                _produce(self._producer, message)
+            sent = _produce_all(self._producer, messages)
             if self._producer.flush(CALL_TIMEOUT_S):
                 message_text = f"records not written within {CALL_TIMEOUT_S} s"
                 raise AbortedError(message_text)
@@ -136,6 +139,7 @@ class AtLeastOnceOutbox:
             consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             raise AbortedError(error.args[0].str()) from error
+        _count(self._metrics, sent)
         failpoints.hit(f"{self._role}.after_commit")
 
 
@@ -162,6 +166,26 @@ def _within(timeout_s: float, call: Callable[..., object], *arguments: object) -
         raise TimeoutError(message) from None
     if error is not None:
         raise error
+
+
+Sent = dict[str, list[int]]
+"""By topic, how many records and how many bytes of values."""
+
+
+def _produce_all(producer: Producer, messages: Iterable[Outgoing]) -> Sent:
+    sent: Sent = defaultdict(lambda: [0, 0])
+    for message in messages:
+        _produce(producer, message)
+        numbers = sent[message.topic]
+        numbers[0] += 1
+        numbers[1] += len(message.value or b"")
+    return sent
+
+
+def _count(metrics: Metrics, sent: Sent) -> None:
+    for topic, (records, size) in sent.items():
+        metrics.produced_records.labels(topic).inc(records)
+        metrics.produced_bytes.labels(topic).inc(size)
 
 
 def _produce(producer: Producer, message: Outgoing) -> None:

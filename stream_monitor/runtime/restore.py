@@ -7,7 +7,6 @@ Nothing is put out. It reads with a consumer of its own, outside of any group, s
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -25,13 +24,11 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from stream_monitor.errors import DataLossError
-from stream_monitor.runtime import failpoints
+from stream_monitor.runtime import client_log, failpoints
 from stream_monitor.runtime.record import Record, record_of
 from stream_monitor.runtime.share import Share
 from stream_monitor.runtime.snapshots import Collector, Snapshot
 from stream_monitor.runtime.watch import LATEST
-
-log = logging.getLogger(__name__)
 
 POLL_S = 0.05
 CALL_TIMEOUT_S = 10.0
@@ -57,7 +54,7 @@ def restore(store: Store, share: Share, floor: int) -> Iterator[int]:
     """
     place = TopicPartition(store.state, share.partition)
     yield from _until_settled(store.admin, place)
-    with closing(Consumer(store.properties, logger=log)) as reader:
+    with closing(Consumer(store.properties, logger=client_log.log)) as reader:
         collector = Collector()
         for record in _read(reader, place, OFFSET_BEGINNING):
             if record is None:

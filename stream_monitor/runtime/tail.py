@@ -5,6 +5,7 @@ Reads only committed alerts, with a consumer outside of any group: watching chan
 
 from __future__ import annotations
 
+import logging
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 
 from stream_monitor.config import Config, load_config
 from stream_monitor.errors import InputError
+from stream_monitor.runtime import client_log, logs
 from stream_monitor.runtime.kafka import check_properties, reader_properties
 
 POLL_S = 0.5
@@ -30,6 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> int:
+    logs.setup(level=logging.WARNING)
     config = load_config(args.config)
     check_properties(config)
     for value in islice(alerts(config, from_beginning=args.from_beginning), args.max):
@@ -41,7 +44,7 @@ def main(args: Namespace) -> int:
 def alerts(config: Config, *, from_beginning: bool, stop: Event | None = None) -> Iterator[bytes]:
     """The alerts of all partitions, until ``stop`` is set. InputError where the topic is not there."""
     topic = config.topic("alerts")
-    consumer = Consumer({**reader_properties(config), "enable.partition.eof": False})
+    consumer = Consumer({**reader_properties(config), "enable.partition.eof": False}, logger=client_log.log)
     try:
         known = consumer.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic]
         if known.error is not None:
@@ -60,6 +63,7 @@ def alerts(config: Config, *, from_beginning: bool, stop: Event | None = None) -
                 message = f"{topic}: {error.str()}"
                 raise InputError(message)
     except KafkaException as error:
+        consumer.poll(0)
         message = f"{topic}: {error.args[0].str()}"
         raise InputError(message) from error
     finally:

@@ -13,11 +13,11 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
 from stream_monitor.config import Config, load_config
 from stream_monitor.errors import ConfigError
-from stream_monitor.runtime.kafka import admin_properties, check_properties
+from stream_monitor.runtime.kafka import CommandAdmin, check_properties
 
 ANSWER_TIMEOUT_S = 10
 CREATE_TIMEOUT_S = 30
@@ -67,7 +67,8 @@ def wanted_topics(config: Config) -> list[Wanted]:
     partitions = config.summaries.partitions
     summaries = {
         "cleanup.policy": "delete",
-        "compression.type": "zstd",
+        # As the workers send it, whatever they are told to: else brokers would compress each batch again.
+        "compression.type": "producer",
         **_retention(config.summaries.retention_ms),
     }
     state = {"cleanup.policy": "compact", "segment.bytes": str(STATE_SEGMENT_BYTES)}
@@ -96,7 +97,7 @@ def create_topics(config: Config) -> list[str]:
     Raises ConfigError, before anything is created, where one that is there does not fit: the model's
     partition is a hash modulo their number, and a cleanup policy other than ours loses data.
     """
-    admin = AdminClient(admin_properties(config))
+    admin = CommandAdmin(config)
     wanted = wanted_topics(config)
     before = _found(admin, [topic.name for topic in wanted])
     _refuse_misfits(wanted, before)
@@ -114,7 +115,7 @@ def create_topics(config: Config) -> list[str]:
 def describe_inputs(config: Config) -> Iterator[str]:
     """A line for each input topic, and one for each thing about it that should be otherwise."""
     topics = [*config.predictions.topics, *(config.labels.topics if config.labels else [])]
-    found = _found(AdminClient(admin_properties(config)), topics)
+    found = _found(CommandAdmin(config), topics)
     for name in topics:
         if name not in found:
             yield f"warning: {name}: not there; its owner has to create it before the monitor can read it"
@@ -132,7 +133,7 @@ def _retention(retention_ms: int | None) -> dict[str, str]:
     return {} if retention_ms is None else {"retention.ms": str(retention_ms)}
 
 
-def _found(admin: AdminClient, names: Iterable[str]) -> dict[str, Found]:
+def _found(admin: CommandAdmin, names: Iterable[str]) -> dict[str, Found]:
     """Those of the topics that can be used."""
     found = {}
     try:
@@ -145,13 +146,13 @@ def _found(admin: AdminClient, names: Iterable[str]) -> dict[str, Found]:
                 values = {key: entry.value for key, entry in settings.items()}
                 found[resource.name] = Found(len(known[resource.name].partitions), values)
     except KafkaException as error:
-        problem = f"kafka: expected a cluster that describes its topics, got: {_said(error)}"
+        problem = f"kafka: expected a cluster that describes its topics, got: {admin.why(error)}"
     else:
         return found
     raise ConfigError([problem])
 
 
-def _awaited(admin: AdminClient, names: list[str]) -> dict[str, Found]:
+def _awaited(admin: CommandAdmin, names: list[str]) -> dict[str, Found]:
     """The topics once all of them can be used: a broker learns of a new topic after it was created."""
     deadline = time.monotonic() + CREATE_TIMEOUT_S
     while len(found := _found(admin, names)) < len(names):
@@ -180,7 +181,7 @@ def _refuse_misfits(wanted: Iterable[Wanted], found: Mapping[str, Found]) -> Non
         raise ConfigError(problems)
 
 
-def _create(admin: AdminClient, missing: list[Wanted]) -> None:
+def _create(admin: CommandAdmin, missing: list[Wanted]) -> None:
     if not missing:
         return
     topics = [

@@ -60,6 +60,8 @@ class Watch:
 
     def ask(self, sources: Iterable[Source]) -> None:
         """Begin a round, unless one is under way or the last one is younger than INTERVAL_S."""
+        # Nothing comes of it but what the client has to say.
+        self._admin.poll(0)
         now_s = time.monotonic()
         if self._ends or self._descriptions or now_s - self._answer.asked_s < INTERVAL_S:
             return
@@ -110,7 +112,8 @@ def _read(futures: Mapping[str, Future[Any]], answer: Answer) -> None:
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 answer.missing.add(topic)
-            else:
+            elif error.args[0].code() != KafkaError._TIMED_OUT:  # noqa: SLF001 (its own code)
+                # Of brokers that are away the client tells by itself.
                 log.warning("topic not described", extra={"topic": topic, "error": error.args[0].str()})
         else:
             answer.topics[topic] = TopicFacts(str(description.topic_id), len(description.partitions))

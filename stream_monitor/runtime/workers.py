@@ -17,6 +17,7 @@ from stream_monitor.errors import StreamMonitorError
 from stream_monitor.metrics import Metrics
 from stream_monitor.observe import Observer
 from stream_monitor.reference import References
+from stream_monitor.runtime import client_log
 from stream_monitor.runtime.decide_worker import DecideWorker
 from stream_monitor.runtime.health import Health
 from stream_monitor.runtime.kafka import (
@@ -50,7 +51,7 @@ def worker(
     ConfigError: Kafka properties that cannot be; StreamMonitorError: topics that are not there.
     """
     check_properties(config)
-    admin = AdminClient(admin_properties(config), logger=log)
+    admin = AdminClient(admin_properties(config), logger=client_log.log)
     _check_topics(admin, config)
     make = _observe if role == "observe" else _decide
     return make(config, name, admin, metrics, health, embedded=embedded)
@@ -64,7 +65,7 @@ def _observe(
         JsonCodec(config),
         Observer(config, References(config)),
         Member(consumer_properties(config, "observe", name)),
-        _outbox("observe", config, name, embedded=embedded),
+        _outbox("observe", config, name, metrics, embedded=embedded),
         Watch(admin, config.predictions.topics, topic_ids=not embedded),
         metrics,
         health,
@@ -87,20 +88,20 @@ def _decide(
         lambda: Decider(config, references),
         store,
         Member(consumer_properties(config, "decide", name)),
-        _outbox("decide", config, name, embedded=embedded),
+        _outbox("decide", config, name, metrics, embedded=embedded),
         metrics,
         health,
         math.inf if embedded else _retention_ms(admin, store.summaries),
     )
 
 
-def _outbox(role: str, config: Config, name: str, *, embedded: bool) -> Outbox:
+def _outbox(role: str, config: Config, name: str, metrics: Metrics, *, embedded: bool) -> Outbox:
     unsafe = os.environ.get(UNSAFE) == "1"
     if unsafe:
         log.critical("transactions are switched off: records will be lost or doubled", extra={"by": UNSAFE})
     if embedded or unsafe:
-        return AtLeastOnceOutbox(role, producer_properties(config))
-    return TransactionalOutbox(role, transactional_properties(config, role, name))
+        return AtLeastOnceOutbox(role, producer_properties(config), metrics)
+    return TransactionalOutbox(role, transactional_properties(config, role, name), metrics)
 
 
 def _check_topics(admin: AdminClient, config: Config) -> None:
@@ -108,6 +109,8 @@ def _check_topics(admin: AdminClient, config: Config) -> None:
     try:
         topics = admin.list_topics(timeout=CALL_TIMEOUT_S).topics
     except KafkaException as error:
+        # Into the log, before the end, why no connection came about.
+        admin.poll(0)
         message = f"kafka: expected an answer within {CALL_TIMEOUT_S:g} s, got {error.args[0].str()}"
         raise StreamMonitorError(message) from error
     wanted = dict.fromkeys((config.topic("summaries"), config.topic("state")), config.summaries.partitions)
