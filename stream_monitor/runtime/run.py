@@ -6,6 +6,7 @@ default, as a StatefulSet gives it. SIGTERM and Ctrl-C finish the commit that is
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import socket
@@ -57,7 +58,9 @@ def _run_one(config: Config, role: str, name: str, port: int, stop: threading.Ev
     found_port = health.start(config.http.host, port)
     try:
         log.info("worker starts", extra={"role": role, "worker": name, "port": found_port})
-        worker(role, config, name, Metrics(registry), health).run(stop)
+        one = worker(role, config, name, Metrics(registry), health)
+        _spare_the_collector()
+        one.run(stop)
         log.info("worker ends", extra={"role": role, "worker": name})
     except KafkaException as error:
         message = f"kafka: {error.args[0].str()}; the worker stops, and goes on from its last commit"
@@ -65,6 +68,15 @@ def _run_one(config: Config, role: str, name: str, port: int, stop: threading.Ev
     finally:
         health.stop()
     return 0
+
+
+def _spare_the_collector() -> None:
+    """A batch is thousands of live tuples: with the default of 700 they set off collections all the time, at
+    15 % of observe's processor time, that found nothing. What start-up made is not looked at again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1000)
 
 
 def _run_both(args: Namespace, port: int, stop: threading.Event) -> int:
