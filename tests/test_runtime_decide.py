@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import subprocess
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Message, Producer, TopicPartition
 
 from stream_monitor.codecs.json import JsonCodec
 from stream_monitor.config import Config
@@ -320,6 +321,32 @@ def test_a_second_worker_takes_over_where_the_first_stood(kafka: Cluster) -> Non
 
 def total(*workers: Running) -> float:
     return sum(one.metric("closed_slices_total") for one in workers)
+
+
+def test_the_snapshot_of_an_unchanged_model_is_renewed_before_a_quarter_of_the_retention_has_passed(
+    kafka: Cluster,
+) -> None:
+    retention_s = 20
+    topic = {"partitions": 1, "retention": f"{retention_s}s"}
+    pipeline = one_partition(kafka, summaries=topic, snapshot_interval="1h")
+    log = Log(kafka)
+    writer = Writer(pipeline.config, 0, partitions=1)
+
+    def snapshots(model: str) -> list[Message]:
+        return [one for one in pipeline.read("state") if one.key() == f"{model}/0".encode()]
+
+    log.write(*writer.flush(*second_of("still", 0, 0)), *writer.flush(*second_of("other", 10, 0)))
+    with pipeline.running("decide"):
+        second = 10
+        while len(snapshots("still")) < 3:
+            second += 1
+            log.write(*writer.flush(*second_of("other", second, 0)))
+        found = snapshots("still")
+    appended_ms = [one.timestamp()[1] for one in found]
+    assert max(late - soon for soon, late in pairwise(appended_ms)) < retention_s * 1000 / 4
+    # Each stands further on: what is before it may go.
+    positions = [int(dict(one.headers() or [])["position"] or 0) for one in found]
+    assert positions == sorted(set(positions))
 
 
 def test_a_newer_record_stops_its_partition_and_no_other(kafka: Cluster) -> None:

@@ -65,7 +65,8 @@ class DecideWorker:
         self._gauges = Gauges(metrics)
         self._health = health
         self._interval_s = config.snapshot_interval_ms / 1000
-        self._renew_s = retention_ms / 4000
+        # Half of the quarter that it has to be before: renewals wait for a commit, and the larger for the next.
+        self._renew_s = retention_ms / 8000
         self._shares: dict[int, Share] = {}
         self._restores: dict[int, Iterator[int]] = {}
         self._began_s: dict[int, float] = {}
