@@ -180,7 +180,8 @@ def read_all(cluster: Cluster, topic: str, isolation: str = "read_committed") ->
     left = set(partitions)
     try:
         while left:
-            for message in consumer.consume(1000, 1.0):
+            # It waits as long as that for the whole thousand.
+            for message in consumer.consume(1000, 0.1):
                 error = message.error()
                 if error is None:
                     messages.append(message)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka.admin import ConfigResource, ResourceType
 
 from stream_monitor.config import Config, parse_config
 from stream_monitor.errors import ConfigError
 from stream_monitor.runtime import topics
+from stream_monitor.runtime.kafka import CommandAdmin
 from stream_monitor.runtime.topics import create_topics, describe_inputs
 from tests.kafka.broker import Cluster
 
@@ -82,7 +83,7 @@ def test_topics_that_somebody_creates_meanwhile_are_used(
     create_topics(config)
     look, looks = topics._found, [0]
 
-    def late(admin: AdminClient, names: list[str]) -> dict[str, topics.Found]:
+    def late(admin: CommandAdmin, names: list[str]) -> dict[str, topics.Found]:
         """What brokers know that have not heard of the new topics yet, twice."""
         looks[0] += 1
         return {} if looks[0] <= 2 else look(admin, names)
