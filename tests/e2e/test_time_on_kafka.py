@@ -18,6 +18,7 @@ import msgspec
 import pytest
 
 from stream_monitor.events import Progress
+from stream_monitor.runtime.decide_worker import DecideWorker
 from stream_monitor.runtime.messages import Report
 from stream_monitor.runtime.observe_worker import ObserveWorker
 from tests.e2e.pipelines import append_ms
@@ -35,8 +36,18 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def pipeline_of(cluster: Cluster, partitions: int, predictions: dict[str, Any], **settings: Any) -> Pipeline:
-    return Pipeline(cluster, partitions, predictions=predictions, summaries={"partitions": 1}, **settings)
+def pipeline_of(
+    cluster: Cluster, partitions: int, predictions: dict[str, Any], session_ms: int = 10_000
+) -> Pipeline:
+    properties = {
+        "bootstrap.servers": cluster.bootstrap,
+        "session.timeout.ms": session_ms,
+        # Members hear of a rebalance this soon.
+        "heartbeat.interval.ms": 200,
+    }
+    return Pipeline(
+        cluster, partitions, predictions=predictions, summaries={"partitions": 1}, kafka=properties
+    )
 
 
 def watermark(told: Sequence[Progress], partitions: int) -> int | None:
@@ -102,11 +113,10 @@ class Watched:
 
     def wait_for_decide(self) -> None:
         """Decide has committed all that is reported now."""
-        summaries = self.pipeline.topic("summaries")
         last = self.pipeline.read("summaries")[-1].offset() or 0
-        wait_for(
-            lambda: self.pipeline.committed("decide", summaries)[0].offset > last, "decide to read all of it"
-        )
+        worker = self.decide.worker
+        assert isinstance(worker, DecideWorker)
+        wait_for(lambda: worker._shares and worker._shares[0].committed > last, "decide to read all of it")
 
     def wait_until(self, time_ms: int, what: str) -> None:
         """The watermark has come to ``time_ms``."""
@@ -222,9 +232,7 @@ def test_a_partition_that_never_had_an_event_is_waited_for_until_it_claims(
 def test_a_worker_that_dies_over_idle_partitions_stops_the_watermark_until_they_have_an_owner(
     kafka: Cluster, tmp_path: Path, back: str
 ) -> None:
-    session_ms = 30_000 if back == "itself" else 6_000
-    properties = {"bootstrap.servers": kafka.bootstrap, "session.timeout.ms": session_ms}
-    pipeline = pipeline_of(kafka, 2, CLAIMS, kafka=properties)
+    pipeline = pipeline_of(kafka, 2, CLAIMS, session_ms=30_000 if back == "itself" else 6_000)
     with watched(pipeline, 2) as run:
         mortal = pipeline.process(tmp_path, "observe", "mortal")
         try:
