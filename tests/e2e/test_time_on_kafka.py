@@ -27,9 +27,10 @@ from tests.kafka.broker import Cluster
 from tests.kafka_apps import Pipeline, Running, event, kill, reports, wait_for
 
 HOUR_MS = 3_600_000
-IDLE_MS = SKEW_MS = LATENESS_MS = 1000
-CLAIMS = {"idle_after": "1s"}
-NO_CLAIMS = {"idle_after": "1d"}
+IDLE_MS, SKEW_MS, LATENESS_MS = 1000, 200, 500
+TIMES = {"max_clock_skew": "200ms", "lateness": "500ms"}
+CLAIMS = {**TIMES, "idle_after": "1s"}
+NO_CLAIMS = {**TIMES, "idle_after": "1d"}
 
 
 def now_ms() -> int:
@@ -202,8 +203,8 @@ def test_an_hour_without_events_in_all_partitions(kafka: Cluster, predictions: d
             run.wait_until(begin + HOUR_MS, "the claims to pass the hour")
         end = now_ms()
         for partition in (0, 1):
-            run.produce(end, end + 500, partition=partition)
-        run.wait_until(end + 500 - LATENESS_MS, "the watermark to go on behind the gap")
+            run.produce(end - 100, end, partition=partition)
+        run.wait_until(end - LATENESS_MS, "the watermark to go on behind the gap")
 
 
 @pytest.mark.parametrize("predictions", [CLAIMS, NO_CLAIMS], ids=["idle", "not idle"])
@@ -213,10 +214,10 @@ def test_a_partition_that_never_had_an_event_is_waited_for_until_it_claims(
     with watched(pipeline_of(kafka, 3, predictions), 3) as run, run.pipeline.running("observe"):
         begin = now_ms()
         for partition in (0, 1):
-            run.produce(begin, begin + 100, partition=partition)
-        run.wait_for_clocks(begin + 100)
+            run.produce(begin - 100, begin, partition=partition)
+        run.wait_for_clocks(begin)
         if predictions is CLAIMS:
-            run.wait_until(begin + 100 - LATENESS_MS, "the watermark of the two others")
+            run.wait_until(begin - LATENESS_MS, "the watermark of the two others")
         else:
             run.wait_for_decide()
             assert run.watermark is None
