@@ -22,7 +22,7 @@ from benchmarks.runs import Mark, Run, print_run
 from benchmarks.topic import PARTITIONS
 from benchmarks.workers import configuration
 
-NAIVE_EVENTS_MAX = 20_000
+NAIVE_EVENTS_MAX = 100_000
 SILENCE_S = 60.0
 
 
