@@ -54,6 +54,19 @@ def test_each_summaries_partition_hears_of_each_input_partition_even_without_eve
         assert {(one.first, one.next, one.clock, one.partitions) for one in told} == {(0, 0, None, 3)}
 
 
+def test_what_was_produced_and_committed_is_counted_by_topic(kafka: Cluster) -> None:
+    pipeline = Pipeline(kafka)
+    pipeline.produce(event(0), event(1), b"no json")
+    with pipeline.running("observe") as observe:
+        wait_for(lambda: rows(pipeline) == 2 and pipeline.read("rejects"), "two rows and a reject")
+    for name in ("summaries", "rejects"):
+        found, topic = pipeline.read(name), pipeline.topic(name)
+        assert observe.metric("produced_records_total", topic=topic) == len(found)
+        assert observe.metric("produced_bytes_total", topic=topic) == sum(
+            len(one.value() or b"") for one in found
+        )
+
+
 def test_offsets_carry_topic_id_and_clock_and_a_restart_judges_lateness_by_them(kafka: Cluster) -> None:
     pipeline = Pipeline(kafka, partitions=1)
     pipeline.produce(event(100))
