@@ -65,7 +65,7 @@ class DecideWorker:
         self._gauges = Gauges(metrics)
         self._health = health
         self._interval_s = config.snapshot_interval_ms / 1000
-        # Half of the quarter that it has to be before: renewals wait for a commit, and the larger for the next.
+        # Half of the quarter that it has to be before: renewals wait for a commit, large ones for the next.
         self._renew_s = retention_ms / 8000
         self._shares: dict[int, Share] = {}
         self._restores: dict[int, Iterator[int]] = {}

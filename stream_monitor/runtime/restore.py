@@ -67,7 +67,6 @@ def restore(store: Store, share: Share, floor: int) -> Iterator[int]:
         if snapshots:
             share.decider.restore_ledger(snapshots[0].data)
         yield from _replay(reader, store, share, snapshots, start)
-    share.alerts.clear()
     share.restoring = False
 
 
