@@ -63,6 +63,12 @@ def test_a_shift_is_found_once_at_its_time_with_both_levels() -> None:
     assert abs(finding.effect) > finding.dead
 
 
+def test_a_stream_that_differs_from_its_reference_from_the_start_is_found() -> None:
+    stream = learned()
+    [finding] = stream.send(1.0, 10)
+    assert finding.since == LEARN_SLICES * 1000
+
+
 def test_a_change_too_small_to_matter_is_never_found_however_long_it_lasts() -> None:
     stream = learned(min_effect={"location": 0.2})
     stream.send(0, 30)
@@ -174,14 +180,33 @@ def test_a_restored_subject_goes_on_exactly_as_it_would(cut: int) -> None:
         assert going.send(mean, 1) == restored.send(mean, 1)
 
 
-def test_a_watch_whose_detectors_were_changed_keeps_its_reference_and_begins_anew() -> None:
-    stream = learned()
-    stream.send(1.0, 10)
-    state = stream.subject.watches[0].snapshot()
-    other = model(detectors=["page_hinkley"])
-    watch = Watch.restore(state, other, {})
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"detectors": ["page_hinkley"]},
+        {"detectors": [{"adwin": {"delta": 0.1}}, "page_hinkley"]},
+        {"features": {"late": {"type": "category", "values": ["a"]}}},
+    ],
+)
+def test_a_watch_whose_settings_changed_keeps_its_reference_and_begins_anew(settings: dict[str, Any]) -> None:
+    stream = Stream()
+    stream.send(0, LEARN_SLICES, late="a")
+    stream.send(1.0, 10, late="a")
+    state = unpack("test", 1, pack("test", 1, stream.subject.watches[0].snapshot()))
+    assert state["pending"]["told"].any()
+    other = model(**settings)
+    watch = Watch.restore(state, other, other.features)
     assert watch.reference.summary == stream.subject.watches[0].reference.summary
     assert not watch.snapshot()["pending"]["told"].any()
+    watch.close(10**6, summary([{"x": 10.0, "late": "a"}] * ROWS))
+
+
+def test_a_watch_whose_minimum_effect_changed_goes_on() -> None:
+    stream = learned()
+    stream.send(1.0, 10)
+    other = model(min_effect={"location": 0.2})
+    watch = Watch.restore(stream.subject.watches[0].snapshot(), other, other.features)
+    assert watch.snapshot()["pending"]["told"].any()
 
 
 def test_a_learned_reference_of_another_center_is_given_up_and_learned_anew() -> None:

@@ -9,6 +9,7 @@ change that is too small to matter never resets anything.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,6 +73,9 @@ class Watch:
         self._names = [_label(one) for one in model.detectors]
         self._scales = [self._scale(one.name) for one in model.detectors]
         self._detectors = [_make(one, len(self.scores)) for one in model.detectors]
+        for number in range(len(self._detectors)):
+            # What comes first is compared with the reference, and not only with what came before it.
+            self._detect(number, baseline)
         centers = {name: field.center for name, field in declared.items() if field.center is not None}
         self._history = History(reference, centers)
         groups = sorted({(score.signal, score.check) for score in self.scores})
@@ -82,6 +86,8 @@ class Watch:
             name: np.zeros(len(self.scores), dtype) for name, dtype in _PENDING
         }
         self._last: int | None = None
+        said = [[score[:4] for score in self.scores], [one.entry() for one in model.detectors]]
+        self._watching = blake2b(repr(said).encode(), digest_size=8).hexdigest()
 
     @property
     def unwatchable(self) -> list[str]:
@@ -199,7 +205,7 @@ class Watch:
         return {
             "reference": self.reference.snapshot(),
             "detectors": [detector.snapshot() for detector in self._detectors],
-            "names": self._names,
+            "watching": self._watching,
             "history": self._history.snapshot(),
             "pending": dict(self._pending),
             "last": self._last,
@@ -207,13 +213,12 @@ class Watch:
 
     @classmethod
     def restore(cls, state: Mapping[str, Any], model: ModelConfig, declared: Mapping[str, Signal]) -> Watch:
-        """As it was. Detectors that the configuration has since changed begin anew."""
+        """As it was. If scores or detectors are others now, by the configuration, they begin anew."""
         watch = cls(Reference.restore(state["reference"]), model, declared)
         watch._history.restore(state["history"])
         watch._last = state["last"]
-        saved = dict(zip(state["names"], state["detectors"], strict=True))
-        if watch._names == state["names"]:
-            watch._detectors = [detectors.restore(saved[_label(one)]) for one in model.detectors]
+        if watch._watching == state["watching"]:
+            watch._detectors = [detectors.restore(saved) for saved in state["detectors"]]
             watch._pending = {name: state["pending"][name] for name, _ in _PENDING}
         return watch
 
