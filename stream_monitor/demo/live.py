@@ -32,8 +32,7 @@ Tell = Callable[[str, Any], None]
 
 def run(scenario: Scenario, tell: Tell, *, detectors: bool = True) -> Outcome:
     """The scenario in real time, ``scenario.start_ms`` being now. Takes its seconds and about six more."""
-    logging.getLogger("stream_monitor").setLevel(logging.ERROR)
-    with EmbeddedBroker() as broker:
+    with _quiet(), EmbeddedBroker() as broker:
         document = scenario.config(detectors=detectors)
         document["kafka"] = {"bootstrap.servers": broker.bootstrap}
         document["summaries"]["partitions"] = PARTITIONS
@@ -47,6 +46,18 @@ def run(scenario: Scenario, tell: Tell, *, detectors: bool = True) -> Outcome:
             _wait_for_the_end(registry, scenario)
         tell("end", None)
         return outcome(scenario, alerts)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What the workers log would run into the picture."""
+    log = logging.getLogger("stream_monitor")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 @contextlib.contextmanager

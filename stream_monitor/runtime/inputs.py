@@ -43,6 +43,7 @@ class Inputs:
         self._clocks = clocks
         self._metrics = metrics
         self._topics: dict[str, TopicFacts] = {}
+        self._ids: dict[str, str] = {}
         self._problems: dict[Source, str] = {}
         self.owned: dict[Source, Owned] = {}
         self.sources: tuple[Source, ...] = ()
@@ -77,7 +78,9 @@ class Inputs:
         """Where to go on in a partition: its committed offset, and what is written there."""
         source = Source(committed.topic, committed.partition)
         topic_id = self._topics[source.topic].id
-        offset, clock, committed_id, problem = committed.offset, Clock(), topic_id, None
+        # Kafka forgets the offsets of a topic that is deleted; this worker remembers which one it was.
+        committed_id = self._ids[source.topic]
+        offset, clock, problem = committed.offset, Clock(), None
         if offset < 0:
             low, high = self._bounds(source)
             offset = low if self._config.start == "earliest" else high
@@ -207,6 +210,7 @@ class Inputs:
                 counts = {"topic": topic, "before": known.partitions, "now": facts.partitions}
                 log.warning("topic has another number of partitions", extra=counts)
             self._topics[topic] = facts
+            self._ids.setdefault(topic, facts.id)
 
     def align(self) -> None:
         """Let those wait that are too far ahead in event time, and those go on that are not any more."""
