@@ -256,6 +256,7 @@ def test_a_worker_is_a_static_member_of_the_classic_protocol_whose_transactions_
     assert consumer["group.instance.id"] == "p.stream-monitor.observe.a"
     assert consumer["group.protocol"] == "classic"
     assert consumer["session.timeout.ms"] == 6000
+    assert consumer["heartbeat.interval.ms"] == 2000
     assert consumer["isolation.level"] == "read_committed"
     producer = transactional_properties(parsed, "decide", "a")
     assert producer["transactional.id"] == "p.stream-monitor.decide.a"

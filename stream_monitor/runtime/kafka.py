@@ -107,8 +107,11 @@ def _consumer_properties(config: Config) -> dict[str, Any]:
 
 def consumer_properties(config: Config, role: str, name: str) -> dict[str, Any]:
     """Of a worker's consumer: static member of its role's group, classic protocol."""
+    session_ms = int(config.kafka_properties().get("session.timeout.ms", SESSION_TIMEOUT_MS))
     return {
-        "session.timeout.ms": SESSION_TIMEOUT_MS,
+        "session.timeout.ms": session_ms,
+        # librdkafka's default of 3 s would lose every shorter session, again and again.
+        "heartbeat.interval.ms": max(1, min(3000, session_ms // 3)),
         # New partitions are found this soon.
         "topic.metadata.refresh.interval.ms": 10_000,
         **_consumer_properties(config),
