@@ -94,17 +94,17 @@ class Inputs:
         self._clocks[source] = clock
         if committed_id != topic_id:
             problem = f"expected topic id {committed_id}, got {topic_id}: deleted and created again"
+        self._problems.pop(source, None)
         if problem is not None:
             self._halt(owned, problem)
         return owned
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
-        """These belong to others now."""
+        """These belong to others now, or to nobody. What halted one is said until it is well again."""
         for partition in partitions:
             source = Source(partition.topic, partition.partition)
             if self.owned.pop(source, None) is not None:
                 del self._clocks[source]
-                self._problems.pop(source, None)
                 self._metrics.forget_source(*source)
         self._reindex()
 
