@@ -104,6 +104,7 @@ class ObserveWorker:
             return
         self._take(messages)
         if self._inputs.look_around():
+            self._health.ready(ready=False, why=self._inputs.problem or "")
             self._drop(AbortedError("a topic changed under what was read"))
             return
         self._inputs.align()
