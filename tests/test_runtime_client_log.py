@@ -100,8 +100,7 @@ def test_commands_say_why_no_broker_answers_in_words_of_their_own(tmp_path: Path
 def test_a_broker_that_goes_and_comes_is_a_line_or_two_in_the_log_and_no_end(
     own_broker: Broker, tmp_path: Path
 ) -> None:
-    kafka = {"bootstrap.servers": own_broker.bootstrap, "session.timeout.ms": 3000}
-    pipeline = Pipeline(own_broker, kafka=kafka, predictions={"idle_after": "1s"})
+    pipeline = Pipeline(own_broker, predictions={"idle_after": "1s"})
     processes = [pipeline.process(tmp_path, role) for role in ("observe", "decide")]
 
     def logged(role: str) -> list[dict[str, Any]]:
@@ -113,6 +112,7 @@ def test_a_broker_that_goes_and_comes_is_a_line_or_two_in_the_log_and_no_end(
     try:
         pipeline.produce(*[event(i / 10) for i in range(100)])
         wait_for(lambda: sum(one.rows for one in deltas(pipeline)) == 100, "100 rows")
+        wait_for(lambda: pipeline.committed("decide", pipeline.topic("summaries")), "commits of decide")
         own_broker.kill()
         wait_for(lambda: facilities("observe")["FAIL"], "observe to tell that the broker is away")
         wait_for(lambda: facilities("decide")["FAIL"], "decide to tell it too")

@@ -87,12 +87,14 @@ class DecideWorker:
         self._health.tick()
         # Nothing comes of it but what the client has to say.
         self._store.admin.poll(0)
-        messages = self._member.poll(0.0 if self._restores else POLL_S)
+        records, events = self._member.poll(0.0 if self._restores else POLL_S)
         if self._aborted is not None:
             self._go_back(self._aborted, stop)
             return
-        for message in messages:
+        for message in records:
             self._take(message)
+        for message, error in events:
+            self._on_event(message, error)
         for partition in list(self._restores):
             self._restore_on(partition)
         if self._aborted is not None:
@@ -103,10 +105,6 @@ class DecideWorker:
     # In
 
     def _take(self, message: Message) -> None:
-        error = message.error()
-        if error is not None:
-            self._on_event(message, error)
-            return
         record = record_of(message)
         share = self._shares.get(record.partition)
         if share is None or share.restoring or share.halted or record.offset < share.position:
@@ -118,7 +116,6 @@ class DecideWorker:
             self._halt(record.partition, problem)
 
     def _on_event(self, message: Message, error: KafkaError) -> None:
-        self._member.check_fatal(error)
         partition = message.partition()
         share = None if partition is None else self._shares.get(partition)
         if error.code() == KafkaError._AUTO_OFFSET_RESET and share is not None:  # noqa: SLF001 (its own code)

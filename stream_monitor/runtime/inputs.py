@@ -93,7 +93,7 @@ class Inputs:
         self.owned[source] = owned
         self._clocks[source] = clock
         if committed_id != topic_id:
-            problem = f"expected topic id {committed_id}, got {topic_id}: deleted and created again"
+            problem = _made_anew(committed_id, topic_id)
         self._problems.pop(source, None)
         if problem is not None:
             self._halt(owned, problem)
@@ -143,15 +143,18 @@ class Inputs:
         already, new records would be taken for old ones: the partition is halted.
         """
         owned = self.owned[source]
+        self._learn_topics(self._watch.facts().topics)
+        topic_id = self._topics[source.topic].id
         low, high = self._bounds(source)
         self._metrics.data_losses.labels(source.topic).inc()
-        if owned.next < low:
+        if owned.topic_id == topic_id and owned.next < low:
             lost = {"source": source, "expected": owned.next, "begin": low}
             log.error("records are gone before they were read", extra=lost)
             owned.first = owned.next = low
             self._move([owned])
         else:
-            self._halt(owned, f"expected offset {owned.next}, got an end at {high}: records were lost")
+            ended = f"expected offset {owned.next}, got an end at {high}: records were lost"
+            self._halt(owned, ended if owned.topic_id == topic_id else _made_anew(owned.topic_id, topic_id))
             self._pause([owned])
             self._reindex()
 
@@ -182,8 +185,7 @@ class Inputs:
             if self._topics[source.topic].id != self.owned[source].topic_id
         ]
         for owned in changed:
-            now = self._topics[owned.source.topic].id
-            self._halt(owned, f"expected topic id {owned.topic_id}, got {now}: deleted and created again")
+            self._halt(owned, _made_anew(owned.topic_id, self._topics[owned.source.topic].id))
         self._pause(changed)
         self._reindex()
         for source in self.sources:
@@ -245,3 +247,7 @@ class Inputs:
         return [
             TopicPartition(*one.source, one.next, encode_metadata(one.topic_id, one.clock)) for one in news
         ]
+
+
+def _made_anew(before: str, now: str) -> str:
+    return f"expected topic id {before}, got {now}: deleted and created again"

@@ -19,9 +19,11 @@ log = logging.getLogger(__name__)
 COMMITTED_TIMEOUT_S = 2.0
 COMMITTED_ATTEMPTS_MAX = 60
 
+Event = tuple[Message, KafkaError]
+
 
 class FencedError(StreamMonitorError):
-    """Another process runs under this worker's name. Two of one name would undo each other's work."""
+    """Another process has this worker's name now, or brokers think so. Two would undo each other's work."""
 
 
 class Member:
@@ -112,17 +114,6 @@ class Member:
         # A pause outlives the assignment that it was asked for.
         self.consumer.resume(partitions if self._cooperative else assignment)
 
-    def check_fatal(self, error: KafkaError) -> None:
-        """FencedError, or an error of ours, where the consumer cannot go on; nothing where it can."""
-        if error.code() == KafkaError.FENCED_INSTANCE_ID or "fenced" in error.str().lower():
-            message = (
-                f"{self.name}: expected to be the only process of this name, got fenced by another; stops"
-            )
-            raise FencedError(message)
-        if error.fatal():
-            message = f"{self.name}: {error.str()}; stops"
-            raise StreamMonitorError(message)
-
     def await_verdict(self, stop: threading.Event) -> None:
         """FencedError when another process took this name over: the broker says so at the next heartbeat.
 
@@ -131,19 +122,40 @@ class Member:
         """
         until_s = time.monotonic() + SESSION_TIMEOUT_MS / 1000
         while time.monotonic() < until_s and not stop.is_set():
-            for message in self.poll(0.2):
-                error = message.error()
-                if error is not None:
-                    self.check_fatal(error)
+            self.poll(0.2)
 
-    def poll(self, timeout_s: float, count: int = 1000) -> list[Message]:
-        """Up to ``count`` messages and events. Raises as ``check_fatal`` does."""
+    def poll(self, timeout_s: float, count: int = 1000) -> tuple[list[Message], list[Event]]:
+        """Up to ``count`` records and events, apart.
+
+        FencedError, or an error of ours, where the consumer cannot go on: no caller can pass that over.
+        """
         try:
             messages: list[Message] = self.consumer.consume(count, timeout_s)
-        except KafkaException as error:
-            self.check_fatal(error.args[0])
+        except KafkaException as raised:
+            self._check_fatal(raised.args[0])
             raise
-        return messages
+        records: list[Message] = []
+        events: list[Event] = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                records.append(message)
+            else:
+                self._check_fatal(error)
+                events.append((message, error))
+        return records, events
+
+    def _check_fatal(self, error: KafkaError) -> None:
+        if error.code() == KafkaError.FENCED_INSTANCE_ID or "fenced" in error.str().lower():
+            # librdkafka fences itself when its session ran out while brokers were away (its issue 3437).
+            message = (
+                f"{self.name}: expected to be the only process of this name, got fenced: by another one, or "
+                f"because brokers were away for longer than the session; stops, to be started again"
+            )
+            raise FencedError(message)
+        if error.fatal():
+            message = f"{self.name}: {error.str()}; stops"
+            raise StreamMonitorError(message)
 
     def close(self) -> None:
         """Leave without a word to the group: a static member that comes back finds its partitions."""

@@ -78,6 +78,7 @@ class ObserveWorker:
         self._next_flush_s = 0.0
         self._flushes = 0
         self._flush_prefix = f"{member.name}/{os.urandom(6).hex()}"
+        self._joined = False
         self._aborted: AbortedError | None = None
         fields = config.predictions.fields
         mapped = [str(getattr(fields, name)) for name in type(fields).model_fields]
@@ -96,32 +97,30 @@ class ObserveWorker:
             self._member.close()
 
     def _step(self, stop: threading.Event) -> None:
-        self._health.tick()
-        messages = self._member.poll(POLL_S)
+        self._tell()
+        records, events = self._member.poll(POLL_S)
         if self._aborted is not None:
             # What was read meanwhile goes too: it may be from before or from after.
             self._go_back(self._aborted, stop)
             return
-        self._take(messages)
+        if records:
+            self._count(records)
+        for message, error in events:
+            self._on_event(message, error)
         if self._inputs.look_around():
-            self._health.ready(ready=False, why=self._inputs.problem or "")
             self._drop(AbortedError("a topic changed under what was read"))
             return
         self._inputs.align()
         if self._is_due():
             self._flush()
 
-    # In
+    def _tell(self) -> None:
+        self._health.tick()
+        if self._joined:
+            problem = self._inputs.problem
+            self._health.ready(problem is None, problem or "")
 
-    def _take(self, messages: list[Message]) -> None:
-        records = [one for one in messages if one.error() is None]
-        if records:
-            self._count(records)
-        if len(records) < len(messages):
-            for message in messages:
-                error = message.error()
-                if error is not None:
-                    self._on_event(message, error)
+    # In
 
     def _count(self, messages: list[Message]) -> None:
         inputs = self._inputs
@@ -170,7 +169,6 @@ class ObserveWorker:
             self._inputs.owned[self._inputs.sources[i]].move(int(last[i]) + 1, now_s)
 
     def _on_event(self, message: Message, error: KafkaError) -> None:
-        self._member.check_fatal(error)
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         source = Source(topic or "", -1 if partition is None else partition)
         if source not in self._inputs.sources:
@@ -206,8 +204,7 @@ class ObserveWorker:
         self._metrics.rebalances.labels("observe", change).inc()
         names = [f"{one.topic}/{one.partition}" for one in partitions]
         log.info("partitions change", extra={"change": change, "partitions": names})
-        problem = self._inputs.problem
-        self._health.ready(problem is None, problem or "")
+        self._joined = True
 
     # Out
 
@@ -266,5 +263,3 @@ class ObserveWorker:
         self._inputs.rewind()
         self._aborted = None
         self._next_flush_s = 0.0
-        problem = self._inputs.problem
-        self._health.ready(problem is None, problem or "")
