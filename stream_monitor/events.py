@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,11 +78,15 @@ class Column:
 
 
 class Stream(NamedTuple):
-    """(model, version, role). Features belong to the model alone: ``Stream(model, "", "")``."""
+    """(model, version, role). Features belong to the model alone: ``Stream(model, "", "")``.
+
+    ``segment`` is "" for all events, or "FIELD=VALUE" for those that have this value there.
+    """
 
     model: str
     version: str = ""
     role: str = ""
+    segment: str = ""
 
     @property
     def of_features(self) -> bool:
@@ -132,6 +136,29 @@ class Batch:
         return len(self.time)
 
 
+@dataclass(slots=True)
+class LabelBatch:
+    """Decoded labels, per source in (offset, row) order.
+
+    ``values``: what JSON holds; None takes the label back. ``models``: None where the label is for every
+    model's predictions of this id.
+    """
+
+    sources: tuple[Source, ...]
+    source: Int64s
+    offset: Int64s
+    row: Int64s
+    time: Int64s
+    ids: Sequence[str]
+    models: Sequence[str | None]
+    values: Sequence[Any]
+    rejects: list[Reject] = field(default_factory=list)
+    skipped: dict[int, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
 class SliceKey(NamedTuple):
     """What a summary is about: a stream and the start of a slice (epoch ms)."""
 
@@ -162,6 +189,11 @@ class Progress:
     late: int
 
 
+DeltaKind = Literal["events", "pairs", "cohorts", "labels"]
+"""What a delta holds: a Summary of events; a Summary of pairs as their first label came; the Cohorts that
+pairs and predictions of an arrival slice change; a Summary of labels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delta:
     """One summary of one slice as a flush sends it, with the shape (hash) that made it."""
@@ -170,16 +202,22 @@ class Delta:
     shape: str
     rows: int
     data: bytes
+    kind: DeltaKind = "events"
+
+
+Stage = Literal["observe", "join"]
+"""Which worker read the input: each keeps positions of its own, and so has a watermark of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """All that one commit of an observe worker says to one summaries partition. Applied as a whole."""
+    """All that one commit of a worker of ``stage`` says to one summaries partition. Applied as a whole."""
 
     deltas: list[Delta]
     progress: list[Progress]
     announced_deltas: int
     announced_rows: int
+    stage: Stage = "observe"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stream_monitor.events import Batch, Int64s, Progress, Source
+from stream_monitor.events import Batch, Int64s, LabelBatch, Progress, Source
 
 NEVER = np.iinfo(np.int64).min
 """The clock of a partition that never held an event."""
@@ -53,7 +53,9 @@ class Judged:
     idle: np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
-def judge(batch: Batch, clocks: dict[Source, Clock], lateness_ms: Mapping[str, int] | int) -> Judged:
+def judge(
+    batch: Batch | LabelBatch, clocks: dict[Source, Clock], lateness_ms: Mapping[str, int] | int
+) -> Judged:
     """Judge every row against the clock of its own partition, and move ``clocks`` on.
 
     ``lateness_ms`` is one number or one per topic. Late means more than that behind the clock just

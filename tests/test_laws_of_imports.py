@@ -19,6 +19,8 @@ ROOMS = [
     "state",
     "summary",
     "codecs",
+    "quality",
+    "join",
     "observe",
     "reference",
     "detectors",

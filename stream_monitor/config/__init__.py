@@ -6,6 +6,7 @@ from stream_monitor.config.config import (
     Config,
     Fields,
     Http,
+    LabelFields,
     Labels,
     Predictions,
     StateTopic,
@@ -14,18 +15,20 @@ from stream_monitor.config.config import (
 )
 from stream_monitor.config.detectors import Detector
 from stream_monitor.config.loading import load_config, parse_config
-from stream_monitor.config.model import Learn, MinEffect, ModelConfig, Signal
+from stream_monitor.config.model import Learn, MinEffect, ModelConfig, Quality, Signal
 
 __all__ = [
     "Config",
     "Detector",
     "Fields",
     "Http",
+    "LabelFields",
     "Labels",
     "Learn",
     "MinEffect",
     "ModelConfig",
     "Predictions",
+    "Quality",
     "Signal",
     "StateTopic",
     "SummariesTopic",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
@@ -18,6 +19,7 @@ from stream_monitor.config.values import (
     PipelineName,
     PositiveDuration,
     RoleMapping,
+    SliceLength,
     TimeMapping,
     TopicName,
     ValueMapping,
@@ -74,10 +76,40 @@ class Predictions(Section):
     _topics_distinct = field_validator("topics")(_distinct)
 
 
+class LabelFields(Section):
+    """Where a label keeps what: a JSON path, "key", "header:NAME", "topic" or a constant "=text"."""
+
+    id: ValueMapping = "$.prediction_id"
+    model: ValueMapping | None = Field(
+        default="$.model", description="Where missing, a label joins the predictions of every model."
+    )
+    time: TimeMapping = Field(
+        default="$.ts", description='Epoch ms or RFC 3339; "kafka": the record\'s timestamp.'
+    )
+    value: PathMapping = "$.label"
+
+
 class Labels(Section):
-    """The topics that hold labels."""
+    """The topics that hold labels, and how they are joined with predictions."""
 
     topics: list[TopicName] = Field(min_length=1)
+    fields: LabelFields = LabelFields()
+    horizon_ms: PositiveDuration = lasting(
+        "30d", "horizon", "How far the clocks of a prediction and its label may be apart."
+    )
+    policy: Literal["first", "last"] = Field(
+        default="last", description="Which label counts where several come for one prediction."
+    )
+    slice_ms: SliceLength = lasting(
+        "1m", "slice", "Length of the slices in which labels arrive; divides a day."
+    )
+    cohort_ms: SliceLength = lasting(
+        "1h", "cohort", "Length of a cohort of predictions, by their time; divides a day."
+    )
+    store: Path = Field(default=Path("stream-monitor-store"), description="Where the join keeps its data.")
+    repartition: Literal["none", "labels", "both"] = Field(
+        default="none", description="What is sent through internal topics so that ids meet."
+    )
 
     _topics_distinct = field_validator("topics")(_distinct)
 

@@ -126,6 +126,31 @@ class MinEffect(Section):
     )
 
 
+class Quality(Section):
+    """How one output is compared with its label.
+
+    ``prediction`` names the output that holds the predicted value or class (default: the key of this
+    section), ``score`` the one that holds the probability of ``positive`` (binary), or whose elements
+    ``SCORE.CLASS`` hold that of each class.
+    """
+
+    task: Literal["regression", "binary", "multiclass"]
+    prediction: str | None = Field(default=None, description="The output that is compared. Default: the key.")
+    score: str | None = Field(default=None, description="The output with the probability of a class.")
+    positive: str = Field(default="1", description="The positive class of a binary task.")
+    threshold: float = Field(default=0.5, description="Of the score, where there is no predicted class.")
+    classes: list[str] | None = Field(default=None, min_length=2, max_length=64)
+    label: str | None = Field(
+        default=None, description="Its member of labels that are objects. Default: the key."
+    )
+    error_max: float | None = Field(default=None, gt=0, description="Errors above it are counted.")
+    margin: float = Field(
+        default=0.1,
+        ge=0,
+        description="How much worse than the reference, as a share of it, is an alert.",
+    )
+
+
 class ModelConfig(Section):
     """The settings of one model, or of all models that a glob names."""
 
@@ -143,6 +168,13 @@ class ModelConfig(Section):
     )
     features: dict[str, Signal] = Field(default_factory=dict)
     outputs: dict[str, Signal] = Field(default_factory=dict)
+    quality: dict[str, Quality] = Field(
+        default_factory=dict, description="What labels say of the model, by output."
+    )
+    segments: list[str] = Field(
+        default_factory=list, description="Features by whose values everything is kept apart, too."
+    )
+    segments_max: int = Field(default=20, ge=1, le=1_000, description="Bound on the values of each.")
     detectors: list[DetectorItem] = Field(
         default=[Detector("adwin"), Detector("page_hinkley")],
         description="[] for none.",

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from stream_monitor.errors import FormatError
-from stream_monitor.events import Delta, Flush, Header, Progress
+from stream_monitor.events import Delta, Flush, Header, Progress, Stage
 
 VERSION = 1
 _T = TypeVar("_T")
@@ -40,6 +40,7 @@ class Report(msgspec.Struct, frozen=True):
     progress: list[Progress]
     deltas: int
     rows: int
+    stage: Stage = "observe"
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -58,6 +59,7 @@ def flush_messages(
     progress: list[Progress],
     topic: str,
     partitions: int,
+    stage: Stage = "observe",
 ) -> list[Outgoing]:
     """The records of one flush: every delta to its model's partition, then one report to every partition."""
     messages = []
@@ -70,7 +72,7 @@ def flush_messages(
         value = _encoder.encode(delta)
         messages.append(Outgoing(topic, value, model.encode(), _headers(_DELTA, flush_id), partition))
     for partition in range(partitions):
-        value = _encoder.encode(Report(progress, count[partition], rows[partition]))
+        value = _encoder.encode(Report(progress, count[partition], rows[partition], stage))
         messages.append(Outgoing(topic, value, None, _headers(_PROGRESS, flush_id), partition))
     return messages
 
@@ -115,7 +117,7 @@ class Assembler:
             return None
         report = _decode(_reports, offset, value)
         self._open.pop(writer, None)
-        return Flush(flush.deltas, report.progress, report.deltas, report.rows)
+        return Flush(flush.deltas, report.progress, report.deltas, report.rows, report.stage)
 
     def floor(self, position: int) -> int:
         """The least offset that is needed again by who starts reading at ``position``."""
