@@ -26,16 +26,16 @@ _HASH_BYTES = 8
 _UNTRIMMED_MAX = 8 * NAMED_MAX
 
 
-def bounded(text: str) -> str:
-    """The text as it is kept: TEXT_MAX characters at most; lone surrogates are escaped."""
-    if len(text) <= TEXT_MAX and text.isascii():
+def bounded(text: str, length_max: int = TEXT_MAX) -> str:
+    """The text as it is kept: ``length_max`` characters at most; lone surrogates are escaped."""
+    if len(text) <= length_max and text.isascii():
         return text
     raw = text.encode("utf-8", "backslashreplace")
     kept = raw.decode()
-    if len(kept) <= TEXT_MAX:
+    if len(kept) <= length_max:
         return kept
     digest = hashlib.blake2b(raw, digest_size=_HASH_BYTES).hexdigest()
-    return f"{kept[: TEXT_MAX - len(digest) - 1]}#{digest}"
+    return f"{kept[: length_max - len(digest) - 1]}#{digest}"
 
 
 @lru_cache(maxsize=1 << 16)

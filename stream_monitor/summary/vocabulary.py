@@ -35,6 +35,9 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self._texts)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
     @property
     def is_full(self) -> bool:
         return len(self._texts) >= TEXTS_MAX or self._characters >= CHARACTERS_MAX
