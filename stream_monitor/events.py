@@ -242,6 +242,13 @@ class Contributor:
     after: float
 
 
+class Basis(NamedTuple):
+    """How many of the predictions in question have a label."""
+
+    labels: int
+    predictions: int
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A check's verdict: a score of a signal left its reference, significantly and by more than ``dead``.
@@ -249,6 +256,9 @@ class Finding:
     Times are epoch ms: ``since`` the start of the first slice after the change, between ``earliest`` and
     ``latest`` (about 95 %); ``found`` the end of the slice that showed it. ``statistic`` crossed
     ``threshold`` in terms of ``detector``.
+
+    What rests on labels says on how many (``basis``), and between which times the predictions were made
+    that changed (``predicted``). ``retracted``: it was told, and labels that came since say otherwise.
     """
 
     check: str
@@ -267,3 +277,6 @@ class Finding:
     statistic: float
     threshold: float
     contributors: tuple[Contributor, ...] = ()
+    basis: Basis | None = None
+    predicted: tuple[int, int] | None = None
+    retracted: bool = False

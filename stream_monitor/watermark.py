@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stream_monitor.events import Batch, Int64s, LabelBatch, Progress, Source
+from stream_monitor.events import Batch, Delta, Int64s, LabelBatch, Progress, Source
 
 NEVER = np.iinfo(np.int64).min
 """The clock of a partition that never held an event."""
@@ -80,6 +80,23 @@ def judge(
     return judged
 
 
+@dataclass(slots=True)
+class RowCounts:
+    """Rows of one source in a flush: accepted ones (``late`` of them late), and rejected ones."""
+
+    rows: int = 0
+    rejected: int = 0
+    late: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a flush of a stage sends: its deltas, and what became of the rows of each source."""
+
+    deltas: list[Delta]
+    counts: dict[Source, RowCounts]
+
+
 class Verdict(Enum):
     """What the ledger says of a flush."""
 
@@ -102,11 +119,13 @@ class SourceState:
 class Ledger:
     """What every source partition has reported: where reading stands, and the watermark that follows.
 
-    ``topics`` gives lateness in ms for each input topic. Bounded by the number of source partitions.
+    ``lateness_ms`` is that of each input topic. ``empty_holds``: the claim of a partition that never held an
+    event holds the watermark, too. Bounded by the number of source partitions.
     """
 
-    def __init__(self, lateness_ms: Mapping[str, int]) -> None:
+    def __init__(self, lateness_ms: Mapping[str, int], *, empty_holds: bool = False) -> None:
         self._lateness_ms = dict(lateness_ms)
+        self._empty_holds = empty_holds
         self.sources: dict[Source, SourceState] = {}
         self.partitions: dict[str, int] = {}
 
@@ -150,8 +169,8 @@ class Ledger:
     def watermark(self) -> int | None:
         """The time that no accepted event can be before; None until every partition has reported.
 
-        A partition that never held an event is waited for until it claims, and then left out: its claim, a
-        good while behind the wall clock, would hold back all others for ever.
+        A partition that never held an event is waited for until it claims, and then left out, but where
+        ``empty_holds``: its claim, a good while behind the wall clock, holds back all others for ever.
         """
         if any(topic not in self.partitions for topic in self._lateness_ms):
             return None
@@ -159,11 +178,11 @@ class Ledger:
             return None
         times = []
         for source, state in self.sources.items():
-            if state.clock is not None:
-                time = state.clock if state.claim is None else max(state.clock, state.claim)
-                times.append(time - self._lateness_ms[source.topic])
-            elif state.claim is None:
+            if state.clock is None and state.claim is None:
                 return None
+            if state.clock is not None or self._empty_holds:
+                known = [time for time in (state.clock, state.claim) if time is not None]
+                times.append(max(known) - self._lateness_ms[source.topic])
         return min(times, default=None)
 
     def snapshot(self) -> dict[str, Any]:
@@ -177,8 +196,10 @@ class Ledger:
         }
 
     @classmethod
-    def restore(cls, lateness_ms: Mapping[str, int], state: Mapping[str, Any]) -> Ledger:
-        ledger = cls(lateness_ms)
+    def restore(
+        cls, lateness_ms: Mapping[str, int], state: Mapping[str, Any], *, empty_holds: bool = False
+    ) -> Ledger:
+        ledger = cls(lateness_ms, empty_holds=empty_holds)
         ledger.partitions = dict(state["partitions"])
         for topic, partition, *known in state["sources"]:
             ledger.sources[Source(topic, partition)] = SourceState(*known)

@@ -29,7 +29,7 @@ class Stream:
     def __init__(self, seed: int = 1, **settings: Any) -> None:
         self.random = np.random.default_rng(seed)
         self.model = model(**settings)
-        self.subject = Subject("features", self.model, None)
+        self.subject = Subject(self.model, self.model.features, None)
         self.slice = 0
 
     def send(self, mean: float, slices: int, **more: Any) -> list[Finding]:
@@ -175,7 +175,7 @@ def test_a_restored_subject_goes_on_exactly_as_it_would(cut: int) -> None:
     for number, mean in enumerate(means):
         if number == cut:
             state = unpack("test", 1, pack("test", 1, restored.subject.snapshot()))
-            restored.subject = Subject.restore(state, "features", restored.model)
+            restored.subject = Subject.restore(state, restored.model, restored.model.features)
             assert pack("test", 1, restored.subject.snapshot()) == pack("test", 1, state)
         assert going.send(mean, 1) == restored.send(mean, 1)
 
@@ -213,6 +213,6 @@ def test_a_learned_reference_of_another_center_is_given_up_and_learned_anew() ->
     stream = learned()
     state = stream.subject.snapshot()
     centered = model(features={"x": {"center": 10}})
-    restored = Subject.restore(state, "features", centered)
+    restored = Subject.restore(state, centered, centered.features)
     assert restored.watches == []
-    assert Subject.restore(state, "features", stream.model).watches != []
+    assert Subject.restore(state, stream.model, stream.model.features).watches != []

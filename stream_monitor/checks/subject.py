@@ -41,11 +41,13 @@ class Learner:
 
 
 class Subject:
-    """``name`` is features or outputs; ``reference`` comes from the model's reference file, if any."""
+    """``declared`` are its configured fields; ``reference`` comes from the model's reference file, if any."""
 
-    def __init__(self, name: str, model: ModelConfig, reference: Reference | None) -> None:
+    def __init__(
+        self, model: ModelConfig, declared: Mapping[str, Signal], reference: Reference | None
+    ) -> None:
         self._model = model
-        self._declared: Mapping[str, Signal] = getattr(model, name)
+        self._declared = declared
         self.watches: list[Watch] = []
         self._learners: list[Learner] = []
         if reference is not None:
@@ -89,9 +91,9 @@ class Subject:
         }
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any], name: str, model: ModelConfig) -> Subject:
+    def restore(cls, state: Mapping[str, Any], model: ModelConfig, declared: Mapping[str, Signal]) -> Subject:
         """As it was; signals that are centered otherwise now are learned anew."""
-        subject = cls(name, model, None)
+        subject = cls(model, declared, None)
         watches = [Watch.restore(one, model, subject._declared) for one in state["watches"]]
         subject.watches = [watch for watch in watches if watch.reference.fits(subject._declared)]
         subject._learners = [Learner(start, Summary.from_bytes(data)) for start, data in state["learners"]]

@@ -1,0 +1,250 @@
+"""Quality against the reference, by cohort: predictions of one time, whenever their labels come.
+
+A cohort is judged again whenever labels change it. An output has *run bad* from the first cohort of an
+unbroken run of bad ones: that is told once, and taken back under the same id where labels that came later
+say otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from stream_monitor.detectors.cuts import Buckets, Cuts, locate
+from stream_monitor.events import Basis, Contributor, Finding, Level
+from stream_monitor.quality.cohorts import Cohorts
+from stream_monitor.quality.measures import Figure, Measures
+
+if TYPE_CHECKING:
+    from stream_monitor.config import Learn, Quality
+
+LABELS_MIN = 100
+"""A cohort with fewer labels is not judged."""
+LEARN_LABELS_MIN = 500
+"""No reference is made of fewer labels, however long they took."""
+NOISE_SDS = 3.0
+"""A figure is worse only where it is beyond the margin by this many standard errors."""
+SIGNAL_FIGURES = {
+    "error": ("mean_error", "accuracy"),
+    "absolute_error": ("mae",),
+    "percentage_error": ("mape",),
+    "log_loss": ("log_loss",),
+    "brier": ("brier",),
+}
+"""By error signal, the figure of a cohort (of several the one that there is) in which its change shows."""
+
+
+class Worse(NamedTuple):
+    """A figure that is worse than in the reference. ``sds``: how far beyond the margin, in standard errors."""
+
+    name: str
+    now: Figure
+    then: Figure
+    margin: float
+    sds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What quality is compared with: measures by output."""
+
+    measures: dict[str, Measures]
+    figures: dict[str, dict[str, Figure]]
+
+    @classmethod
+    def of(cls, measures: Mapping[str, Measures]) -> Baseline:
+        return cls(dict(measures), {name: one.figures() for name, one in measures.items()})
+
+
+class QualityBook:
+    """Cohorts of one stream, and what was told of them. State: a Cohort for each that labels still reach."""
+
+    def __init__(
+        self,
+        quality: Mapping[str, Quality],
+        cohort_ms: int,
+        kept_ms: int,
+        learn: Learn,
+        baseline: Baseline | None,
+    ) -> None:
+        self._quality = quality
+        self._cohort_ms = cohort_ms
+        self._kept_ms = kept_ms
+        self._learn = learn
+        self._baseline = baseline
+        self._learned = Cohorts()
+        self._learning_since: int | None = None
+        self._cohorts = Cohorts()
+        self._bad: dict[str, dict[int, list[Worse]]] = {name: {} for name in quality}
+        self._told: dict[str, dict[int, Finding]] = {name: {} for name in quality}
+
+    @property
+    def cohorts(self) -> Cohorts:
+        return self._cohorts
+
+    @property
+    def is_learning(self) -> bool:
+        return self._baseline is None
+
+    def close(self, end: int, changed: Cohorts) -> list[Finding]:
+        """An arrival slice that ends at ``end`` closed, and changed these cohorts."""
+        self._cohorts = self._cohorts + changed
+        touched = set(changed)
+        if self._baseline is None:
+            self._go_on_learning(end, changed)
+            touched = set(self._cohorts) if self._baseline is not None else set()
+        findings = []
+        for output in sorted(self._quality):
+            self._judge(output, touched)
+            findings += [*self._take_back(output, end), *self._tell(output, end)]
+        self._expire(end)
+        return findings
+
+    def _go_on_learning(self, end: int, changed: Cohorts) -> None:
+        self._learned = self._learned + changed
+        labels = sum(cohort.labeled for cohort in self._learned.values())
+        if labels and self._learning_since is None:
+            self._learning_since = end
+        if self._learning_since is None or labels < LEARN_LABELS_MIN:
+            return
+        learn = self._learn
+        enough = (
+            end - self._learning_since >= learn.ms if learn.ms is not None else labels >= (learn.events or 0)
+        )
+        if enough:
+            self._baseline = Baseline.of(self._learned.total().measures)
+            self._learned = Cohorts()
+
+    def _judge(self, output: str, touched: set[int]) -> None:
+        if self._baseline is None:
+            return
+        then, bad = self._baseline.figures.get(output, {}), self._bad[output]
+        for start in touched:
+            measures = self._cohorts[start].measures.get(output)
+            bad.pop(start, None)
+            if measures is not None and measures.n >= LABELS_MIN:
+                bad[start] = list(_worse(measures.figures(), then, self._quality[output].margin))
+
+    def _take_back(self, output: str, end: int) -> Iterator[Finding]:
+        told, bad = self._told[output], self._bad[output]
+        for start in sorted(told):
+            if not bad.get(start):
+                yield replace(told.pop(start), found=end, retracted=True, basis=self._basis([start]))
+
+    def _tell(self, output: str, end: int) -> Iterator[Finding]:
+        for run in self._runs(output):
+            if not self._told[output].keys() & set(run):
+                finding = self._finding(output, run, end)
+                self._told[output][run[0]] = finding
+                yield finding
+
+    def _runs(self, output: str) -> Iterator[list[int]]:
+        """Unbroken runs of bad cohorts; those with too few labels to judge break none."""
+        run: list[int] = []
+        for start, worse in sorted(self._bad[output].items()):
+            if worse:
+                run.append(start)
+            elif run:
+                yield run
+                run = []
+        if run:
+            yield run
+
+    def _finding(self, output: str, run: list[int], end: int) -> Finding:
+        first = run[0]
+        worst, *others = sorted(self._bad[output][first], key=lambda one: (-one.sds, one.name))
+        now, then = _value(worst.now), _value(worst.then)
+        return Finding(
+            check="quality",
+            signal=output,
+            score=worst.name,
+            unit="measure",
+            since=first,
+            earliest=first,
+            latest=first + self._cohort_ms,
+            found=end,
+            before=Level(worst.then.n, then),
+            after=Level(worst.now.n, now),
+            effect=now - then,
+            dead=worst.margin,
+            detector="z-test",
+            statistic=worst.sds + NOISE_SDS,
+            threshold=NOISE_SDS,
+            contributors=tuple(Contributor(one.name, _value(one.then), _value(one.now)) for one in others),
+            basis=self._basis(run),
+            predicted=(first, run[-1] + self._cohort_ms),
+        )
+
+    def _basis(self, run: list[int]) -> Basis:
+        known = [self._cohorts[start] for start in run if start in self._cohorts]
+        return Basis(sum(one.labeled for one in known), sum(one.predictions for one in known))
+
+    def _expire(self, end: int) -> None:
+        """Cohorts that no label can reach any more are forgotten, and so what was told of them."""
+        for start in [one for one in self._cohorts if one + self._cohort_ms + self._kept_ms < end]:
+            del self._cohorts[start]
+            for output in self._quality:
+                self._bad[output].pop(start, None)
+                self._told[output].pop(start, None)
+
+    # When predictions changed
+
+    def explain(self, finding: Finding) -> Finding:
+        """Adds to a finding on an error signal when the predictions were made that changed, and how many
+        of all predictions since then have a label.
+        """
+        output, _, signal = finding.signal.rpartition(".")
+        began = self._began(output, SIGNAL_FIGURES.get(signal, ()))
+        if began is None:
+            return replace(finding, basis=self._basis(list(self._cohorts)))
+        since = [start for start in self._cohorts if start >= began[0]]
+        return replace(finding, predicted=began, basis=self._basis(since))
+
+    def _began(self, output: str, names: tuple[str, ...]) -> tuple[int, int] | None:
+        """The most likely time of a change in the cohorts of an output, as an interval."""
+        starts, rows = [], []
+        for start in sorted(self._cohorts):
+            measures: Measures | None = self._cohorts[start].measures.get(output)
+            figure = _first(measures.figures(), names) if measures is not None else None
+            if figure is not None and figure.n > 1 and figure.standard_error is not None:
+                starts.append(start)
+                rows.append((figure.n, figure.n * _value(figure), (figure.n * figure.standard_error) ** 2))
+        if len(starts) < 2:
+            return None
+        n, total, m2 = (np.array(column, np.float64)[:, None] for column in zip(*rows, strict=True))
+        index = np.arange(len(starts))[:, None]
+        buckets = Buckets(n, total, index, index)
+        cuts = Cuts.through(buckets, total.sum(axis=0))
+        between = float((total**2 / n).sum() - total.sum() ** 2 / n.sum())
+        place = locate(buckets, cuts, np.array([float(m2.sum()) + between]), cuts.real)
+        earliest, latest = int(place.earliest[0]), int(place.latest[0])
+        return starts[earliest], starts[min(latest, len(starts) - 1)] + self._cohort_ms
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "cohorts": self._cohorts.to_bytes(),
+            "learned": self._learned.to_bytes(),
+            "learning_since": self._learning_since,
+            "baseline": None
+            if self._baseline is None
+            else Cohorts.holding(self._baseline.measures).to_bytes(),
+            "told": {
+                output: [[start, _plain(finding)] for start, finding in sorted(told.items())]
+                for output, told in self._told.items()
+            },
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """As it was. What is judged of the cohorts follows from them."""
+        self._cohorts = Cohorts.from_bytes(state["cohorts"])
+        self._learned = Cohorts.from_bytes(state["learned"])
+        self._learning_since = state["learning_since"]
+        if state["baseline"] is not None:
+            self._baseline = Baseline.of(Cohorts.from_bytes(state["baseline"]).total().measures)
+        for output in self._quality:
+            told = state["told"].get(output, [])
+            self._told[output] = {start: _finding_of(plain) for start, plain in told}
+            self._judge(output, set(self._cohorts))

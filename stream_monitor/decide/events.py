@@ -1,0 +1,118 @@
+"""Closed slices of events: features and outputs against their references."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from stream_monitor.alerting.alert import Alert
+from stream_monitor.checks.subject import Subject
+from stream_monitor.events import Delta, Stream
+from stream_monitor.summary.shape import Kind, Shape
+from stream_monitor.summary.summary import Summary
+
+if TYPE_CHECKING:
+    from stream_monitor.config import Config, ModelConfig
+    from stream_monitor.reference import References
+
+STREAM_IDLE_MS_MAX = 30 * 86_400_000
+"""A stream (a version, a segment) without events for this long, in event time, is forgotten."""
+
+
+@dataclass(slots=True)
+class Watched:
+    """What watches the streams of one model, and when each was seen last."""
+
+    subjects: dict[Stream, Subject] = field(default_factory=dict)
+    seen: dict[Stream, int] = field(default_factory=dict)
+
+
+class EventJudge:
+    """The judge of the track of observe."""
+
+    def __init__(self, config: Config, references: References, counters: Counter[str]) -> None:
+        self._config = config
+        self._references = references
+        self._counters = counters
+        self._models: dict[str, Watched] = {}
+
+    def shape(self, model: str) -> str:
+        return Shape.of(self._config.model(model), self._references.shape(model)).hash
+
+    def slice_ms(self, model: str) -> int:
+        return self._config.model(model).slice_ms
+
+    def read(self, delta: Delta) -> Summary:
+        return Summary.from_bytes(delta.data)
+
+    def load(self, data: bytes) -> Summary:
+        return Summary.from_bytes(data)
+
+    def close(
+        self, model: str, start: int, streams: Mapping[Stream, Summary], *, suspect: bool
+    ) -> list[Alert]:
+        watched = self._models.setdefault(model, Watched())
+        config = self._config.model(model)
+        alerts = []
+        for stream, summary in sorted(streams.items(), key=lambda item: item[0]):
+            self._counters["rows_late"] += summary.late - summary.late_idle
+            self._counters["rows_late_idle"] += summary.late_idle
+            if summary.rows:
+                watched.seen[stream] = start
+                found = self._alerts(stream, config, watched, start, summary, suspect=suspect)
+                alerts.extend(found)
+        for stream in [one for one, seen in watched.seen.items() if start - seen > STREAM_IDLE_MS_MAX]:
+            del watched.seen[stream], watched.subjects[stream]
+        return alerts
+
+    def _alerts(
+        self,
+        stream: Stream,
+        config: ModelConfig,
+        watched: Watched,
+        start: int,
+        summary: Summary,
+        *,
+        suspect: bool,
+    ) -> Iterator[Alert]:
+        name: Kind = "features" if stream.of_features else "outputs"
+        if stream not in watched.subjects:
+            file = self._references.of(stream.model)
+            reference = None if file is None else file.subjects[name]
+            watched.subjects[stream] = Subject(config, getattr(config, name), reference)
+        severity = "ticket" if stream.role == "shadow" else config.severity
+        for finding in watched.subjects[stream].close(start, summary):
+            yield Alert(
+                stream,
+                name,
+                finding,
+                severity,
+                self._config.pipeline,
+                config.labels,
+                summary.offsets,
+                suspect,
+            )
+
+    def subjects(self) -> Iterator[tuple[str, Subject]]:
+        """Every subject with its model."""
+        for model, watched in self._models.items():
+            for subject in watched.subjects.values():
+                yield model, subject
+
+    def snapshot(self, model: str) -> list[Any]:
+        watched = self._models.get(model, Watched())
+        return [
+            [list(stream), watched.seen[stream], subject.snapshot()]
+            for stream, subject in sorted(watched.subjects.items(), key=lambda item: item[0])
+        ]
+
+    def restore(self, model: str, state: Any) -> None:
+        watched, config = Watched(), self._config.model(model)
+        for names, seen, subject in state:
+            stream = Stream(*names)
+            declared = config.features if stream.of_features else config.outputs
+            watched.subjects[stream] = Subject.restore(subject, config, declared)
+            watched.seen[stream] = seen
+        self._models[model] = watched
