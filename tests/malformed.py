@@ -29,7 +29,8 @@ CONFIG: dict[str, Any] = {
             "features": {
                 "n": {"type": "number", "range": [0, 100]},
                 "c": {"type": "category", "values": ["web", "app"]},
-            }
+            },
+            "quality": {"score": {"task": "regression"}},
         },
     },
 }

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stream_monitor.codecs import parse
 from stream_monitor.codecs.json import JsonCodec
-from stream_monitor.codecs.reasons import Reason
+from stream_monitor.codecs.reasons import OF_LABELS, Reason
 from stream_monitor.config import parse_config
 from stream_monitor.events import (
     NO_TIMESTAMP,
@@ -72,7 +72,8 @@ def codec(labels: bool = False, **predictions: Any) -> JsonCodec:
         "kafka": {"bootstrap.servers": "localhost:9092"},
         "predictions": {"topics": ["predictions"], **predictions},
     }
-    return JsonCodec(parse_config(config | ({"labels": {"topics": ["labels"]}} if labels else {})))
+    joined = {"labels": {"topics": ["labels"]}, "models": {"*": {"quality": {"s": {"task": "regression"}}}}}
+    return JsonCodec(parse_config(config | (joined if labels else {})))
 
 
 def values_of(column: Column, n: int) -> list[Value]:
@@ -168,7 +169,7 @@ def assert_signals(expected: dict[str, Any], found: dict[str, Value], usual: set
 
 
 def test_the_table_covers_every_reason() -> None:
-    assert {kind.reason for kind in KINDS if kind.place is Place.REJECTED} == set(Reason)
+    assert {kind.reason for kind in KINDS if kind.place is Place.REJECTED} == set(Reason) - OF_LABELS
 
 
 def test_accepted_times_are_the_event_time() -> None:
@@ -214,6 +215,22 @@ def test_without_labels_an_unusable_id_is_no_id() -> None:
         assert decode_one(event(1, NOW_MS, prediction_id=unusable)).id is None
     assert decode_one(event(1, NOW_MS, prediction_id=12)).id == "12"
     assert codec(fields={"id": None}).decode(records([good(1)])).ids is None
+
+
+def test_only_events_of_models_with_quality_need_an_id() -> None:
+    joined = {"churn": {"quality": {"score": {"task": "regression"}}}}
+    config = {"predictions": {"topics": ["p"]}, "labels": {"topics": ["l"]}, "models": joined}
+    values = [
+        orjson.dumps(event(i, NOW_MS, model=model, prediction_id=None))
+        for i, model in enumerate(["churn", "fraud", "", "churn"])
+    ]
+    batch = JsonCodec(parse_config(config)).decode(records(values))
+    assert [(reject.record, reject.reason) for reject in batch.rejects] == [
+        (0, Reason.NO_ID),
+        (2, Reason.NO_MODEL),
+        (3, Reason.NO_ID),
+    ]
+    assert [(row.stream.model, row.id) for row in rows_of(batch)] == [("fraud", None)]
 
 
 def test_several_events_of_one_record_are_rows_of_it() -> None:

@@ -263,16 +263,12 @@ def test_a_worker_is_a_static_member_of_the_classic_protocol_whose_transactions_
     assert producer["transaction.timeout.ms"] == 6000
 
 
-def test_only_an_observe_worker_that_reads_labels_too_is_assigned_by_range() -> None:
-    plain = parse_config(config())
-    labelled = parse_config({**config(), "labels": {"topics": ["l"]}})
-    assert (
-        assignor(plain, "observe")
-        == assignor(plain, "decide")
-        == assignor(labelled, "decide")
-        == "cooperative-sticky"
-    )
-    assert assignor(labelled, "observe") == "range"
+def test_only_a_join_worker_is_assigned_by_range() -> None:
+    assert [assignor(role) for role in ("observe", "decide", "join")] == [
+        "cooperative-sticky",
+        "cooperative-sticky",
+        "range",
+    ]
 
 
 # Failpoints

@@ -99,16 +99,23 @@ class Streams:
 def _stream(model: Any, version: Any, role: Any, knows: Callable[[str], bool]) -> Stream | Problem:
     if not model:
         return Problem(Reason.NO_MODEL, "model: expected a name, got none")
-    if why := _unusable(model):
-        return Problem(Reason.BAD_MODEL, f"model: {why}")
-    if not knows(model):
-        return Problem(Reason.UNKNOWN_MODEL, f"model: expected one that models names, got {shown(model)}")
+    if problem := model_problem(model, knows):
+        return problem
     if version and (why := _unusable(version)):
         return Problem(Reason.BAD_VERSION, f"version: {why}")
     if role and role not in ROLES:
         value = role.value if isinstance(role, Unusable) else role
         return Problem(Reason.BAD_ROLE, f'role: expected "live" or "shadow", got {shown(value)}')
     return Stream(model, version or "", role or "live")
+
+
+def model_problem(model: str | Unusable, knows: Callable[[str], bool]) -> Problem | None:
+    """Tell why a name, as ``names`` gives it, cannot be that of a model."""
+    if why := _unusable(model):
+        return Problem(Reason.BAD_MODEL, f"model: {why}")
+    if isinstance(model, Unusable) or not knows(model):
+        return Problem(Reason.UNKNOWN_MODEL, f"model: expected one that models names, got {shown(model)}")
+    return None
 
 
 def _unusable(name: str | Unusable) -> str | None:

@@ -3,56 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, cast
 
 import numpy as np
-from msgspec import Struct
 
 from stream_monitor.codecs.columns import Layouts, Rows, as_features, as_outputs, columns, layouts
+from stream_monitor.codecs.documents import Events, parsed
 from stream_monitor.codecs.fields import Place, at_path
-from stream_monitor.codecs.identity import Problem, Streams, judge_ids, judge_times, shown
-from stream_monitor.codecs.parse import Tombstone, Unparsable, parse_all
-from stream_monitor.codecs.reasons import Reason
+from stream_monitor.codecs.identity import Problem, Streams, judge_ids, judge_times
 from stream_monitor.codecs.typed import TypedDecoder
 from stream_monitor.config import Config
-from stream_monitor.events import Batch, Group, Int64s, Records, Reject, Stream
+from stream_monitor.events import Batch, Group, Int64s, Records, Stream
 from stream_monitor.summary.vocabulary import Vocabulary
 
 FIELDS = ("model", "version", "role", "time", "id", "features", "outputs")
-ROWS_MAX = 10_000
-"""A record may hold so many events."""
 CELLS_PER_VALUE_MAX = 8
 
 Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
-
-
-@dataclass(slots=True)
-class _Events:
-    """The events of a batch: n that a known layout fits, then the others; both in order of (record, row).
-
-    ``fields`` are those of the former.
-    """
-
-    source: Int64s
-    typed: list[Struct]
-    objects: list[dict[str, Any]]
-    record: Int64s
-    row: Int64s
-    fields: dict[str, list[Any]] = field(default_factory=dict)
-    rejects: list[Reject] = field(default_factory=list)
-    skipped: dict[int, int] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.record)
-
-    def reject(self, record: int, row: int, problem: Problem) -> None:
-        self.rejects.append(Reject(record, row, *problem, source=int(self.source[record])))
-
-    def skip(self, record: int) -> None:
-        source = int(self.source[record])
-        self.skipped[source] = self.skipped.get(source, 0) + 1
 
 
 class JsonCodec:
@@ -68,7 +36,7 @@ class JsonCodec:
         self._places = {name: Place.optional(getattr(fields, name)) for name in FIELDS}
         self._unread = self._mapped_inside_features()
         self._skew_ms = config.predictions.max_clock_skew_ms
-        self._id_needed = config.labels is not None
+        self._model = config.model if config.labels is not None else None
         self._streams = Streams(config.knows)
         self._typed = self._typed_decoder()
         self._vocabulary = Vocabulary()
@@ -106,7 +74,10 @@ class JsonCodec:
 
         streams, stream = self._streams.find(read("model"), read("version"), read("role"))
         time, time_problems = judge_times(read("time"), records.timestamp[events.record], self._skew_ms)
-        ids, id_problems = judge_ids(read("id"), needed=self._id_needed)
+        joined = self._joined(streams)
+        ids, id_problems = judge_ids(read("id"), needed=any(joined))
+        if not all(joined):
+            id_problems = {row: one for row, one in id_problems.items() if joined[stream[row]]}
         problems = id_problems | time_problems | _stream_problems(streams, stream)
         for row, problem in problems.items():
             events.reject(int(events.record[row]), int(events.row[row]), problem)
@@ -135,20 +106,27 @@ class JsonCodec:
             skipped=events.skipped,
         )
 
-    def _events(self, records: Records) -> _Events:
+    def _joined(self, streams: list[Stream | Problem]) -> list[bool]:
+        """Tell of each stream whether labels are joined with its events, so that these need an id."""
+        model = self._model
+        if model is None:
+            return [False] * len(streams)
+        return [isinstance(one, Stream) and bool(model(one.model).quality) for one in streams]
+
+    def _events(self, records: Records) -> Events:
         """Parse: by known layouts, and the general way what does not fit them."""
         if self._typed is None:
-            return _parsed(records, [], np.empty(0, np.int64), range(len(records)))
+            return parsed(records, [], np.empty(0, np.int64), range(len(records)))
         decoded = self._typed.decode(records.values)
         others = [record for record, event in enumerate(decoded) if event is None]
         fits = np.ones(len(decoded), np.bool_)
         fits[others] = False
         typed = [event for event in decoded if event is not None]
-        events = _parsed(records, typed, np.flatnonzero(fits), others)
+        events = parsed(records, typed, np.flatnonzero(fits), others)
         events.fields = self._typed.fields(typed)
         return events
 
-    def _read(self, name: str, events: _Events, records: Records) -> Sequence[Any]:
+    def _read(self, name: str, events: Events, records: Records) -> Sequence[Any]:
         """Give a field of every event, None where there is none."""
         place = self._places[name]
         if place is None:
@@ -164,7 +142,7 @@ class JsonCodec:
 
     def _groups(
         self,
-        events: _Events,
+        events: Events,
         position: Int64s,
         streams: list[Stream | Problem],
         rows_of: list[tuple[int, Int64s]],
@@ -195,37 +173,6 @@ class JsonCodec:
                     columns(of_features[part], by_feature, self._vocabulary),
                     columns(of_outputs[part], by_output, self._vocabulary),
                 )
-
-
-def _parsed(records: Records, typed: list[Struct], fits: Int64s, others: Sequence[int]) -> _Events:
-    """Parse the records ``others`` the general way, and take arrays apart. ``fits``: places of ``typed``."""
-    documents = parse_all([records.values[record] for record in others])
-    objects: list[dict[str, Any]] = []
-    places: list[tuple[int, int]] = []
-    events = _Events(records.source, typed, objects, fits, np.zeros(len(fits), np.int64))
-    for record, document in zip(others, documents, strict=True):
-        if isinstance(document, Tombstone) or document == []:
-            events.skip(record)
-            continue
-        if isinstance(document, Unparsable):
-            events.reject(record, 0, Problem(Reason.NOT_JSON, document.why))
-            continue
-        several = document if isinstance(document, list) else [document]
-        if len(several) > ROWS_MAX:
-            detail = f"expected at most {ROWS_MAX} events in a record, got {len(several)}"
-            events.reject(record, 0, Problem(Reason.TOO_MANY_ROWS, detail))
-            continue
-        for row, event in enumerate(several):
-            if type(event) is dict:
-                objects.append(event)
-                places.append((record, row))
-            else:
-                detail = f"expected an object, got {shown(event)}"
-                events.reject(record, row, Problem(Reason.NOT_OBJECT, detail))
-    place = np.array(places, np.int64).reshape(-1, 2)
-    events.record = np.append(fits, place[:, 0])
-    events.row = np.append(events.row, place[:, 1])
-    return events
 
 
 def _stream_problems(streams: list[Stream | Problem], stream: Int64s) -> dict[int, Problem]:

@@ -1,4 +1,4 @@
-"""Why an event cannot be attributed: the closed set of reasons of drift.rejects and of the reject metric."""
+"""Why an event or a label cannot be attributed: all reasons of drift.rejects and of the reject metric."""
 
 from __future__ import annotations
 
@@ -38,3 +38,11 @@ class Reason(StrEnum):
     """Missing, null or empty, where labels are joined."""
     BAD_ID = "bad_id"
     """Not a string or an integer, or too long, where labels are joined. Elsewhere it is no id."""
+    NO_LABEL = "no_label"
+    """Of a label: the value is missing. One that is null takes back what was said before."""
+    BAD_LABEL = "bad_label"
+    """Of a label: an array, too long, or a number that is not finite."""
+
+
+OF_LABELS = frozenset({Reason.NO_LABEL, Reason.BAD_LABEL})
+"""What only labels are rejected for."""

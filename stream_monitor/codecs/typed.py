@@ -41,14 +41,14 @@ LEARN_FROM_MAX = 1_000
 Kinds = dict[str, frozenset[Any]]
 """By the name of a signal, the types of its values: float, str, bool, NoneType, list[float], UnsetType."""
 
-_TIME = Annotated[int, Meta(ge=0, lt=TIME_MS_END)]
-_INTEGER = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+TIME = Annotated[int, Meta(ge=0, lt=TIME_MS_END)]
+INTEGER = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _FIELDS: dict[str, tuple[Any, ...]] = {
     "features": (Struct,),
     "outputs": (Struct,),
-    "time": (_TIME | str,),
-    "id": (str | _INTEGER | None, None),
-    "version": (str | _INTEGER | None, None),
+    "time": (TIME | str,),
+    "id": (str | INTEGER | None, None),
+    "version": (str | INTEGER | None, None),
     "role": (str | None, None),
 }
 """The fields of an event, in their order: type and, where it may be missing, default."""
@@ -82,7 +82,7 @@ class Signals:
             named = [as_outputs(self._named(row)) for row in rows]
             return columns(named, layouts(named), vocabulary)
         found = {}
-        for (name, types), values in zip(self.kinds.items(), _transposed(rows, len(self.kinds)), strict=True):
+        for (name, types), values in zip(self.kinds.items(), transposed(rows, len(self.kinds)), strict=True):
             if types == {float}:
                 found[name] = numbers_column(values)
             elif types == {str}:
@@ -126,18 +126,7 @@ class TypedDecoder:
 
     def decode(self, values: Sequence[bytes | None]) -> list[Struct | None]:
         """Decode each value alone; None where it does not fit a known layout, or is not UTF-8."""
-        decode = self._decode
-        if decode is None:
-            return [None] * len(values)
-        events: list[Struct | None] = []
-        add = events.append
-        for value in values:
-            try:
-                # Fields that are skipped are not looked into, and must be UTF-8 all the same.
-                add(decode(value if value.isascii() else str(value, "utf-8")))  # type: ignore[union-attr, arg-type]
-            except _REFUSED:
-                add(None)
-        return events
+        return [None] * len(values) if self._decode is None else decode_each(self._decode, values)
 
     def layout(self, event: Struct) -> Layout:
         return self._by_struct[type(event)]
@@ -145,7 +134,7 @@ class TypedDecoder:
     def fields(self, events: Sequence[Struct]) -> dict[str, list[Any]]:
         """Give those fields that are in the events, each of all events."""
         names = [name for name in _FIELDS if name in self._names]
-        found = dict(zip(names, _transposed(events, len(names)), strict=True))
+        found = dict(zip(names, transposed(events, len(names)), strict=True))
         if "model" in self._names:
             model = {struct: layout.model for struct, layout in self._by_struct.items()}
             found["model"] = list(map(model.__getitem__, map(type, events)))
@@ -204,7 +193,22 @@ class TypedDecoder:
         return Layout(model, features, outputs, struct)
 
 
-def _transposed(rows: Sequence[Struct], width: int) -> Iterator[list[Any]]:
+def decode_each(
+    decode: Callable[[bytes | str], Struct], values: Sequence[bytes | None]
+) -> list[Struct | None]:
+    """Decode each value alone; None where ``decode`` refuses it, or it is not UTF-8."""
+    events: list[Struct | None] = []
+    add = events.append
+    for value in values:
+        try:
+            # Fields that are skipped are not looked into, and must be UTF-8 all the same.
+            add(decode(value if value.isascii() else str(value, "utf-8")))  # type: ignore[union-attr, arg-type]
+        except _REFUSED:
+            add(None)
+    return events
+
+
+def transposed(rows: Sequence[Struct], width: int) -> Iterator[list[Any]]:
     """Give the values of each of the ``width`` fields of all rows: at half the cost of zip."""
     flat: list[Any] = []
     for row in rows:

@@ -15,7 +15,8 @@ from stream_monitor.config.config import (
 )
 from stream_monitor.config.detectors import Detector
 from stream_monitor.config.loading import load_config, parse_config
-from stream_monitor.config.model import Learn, MinEffect, ModelConfig, Quality, Signal
+from stream_monitor.config.model import Learn, MinEffect, ModelConfig, Signal
+from stream_monitor.config.quality import Quality
 
 __all__ = [
     "Config",

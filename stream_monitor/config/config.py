@@ -7,13 +7,14 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from stream_monitor.config.model import ModelConfig
 from stream_monitor.config.secrets import KafkaProperties, Properties
-from stream_monitor.config.section import Section, merged, refuse
+from stream_monitor.config.section import Section, merged, refuse, shown
 from stream_monitor.config.values import (
     Duration,
+    Folder,
     Interval,
     PathMapping,
     PipelineName,
@@ -23,12 +24,13 @@ from stream_monitor.config.values import (
     TimeMapping,
     TopicName,
     ValueMapping,
+    duration_text,
     lasting,
 )
 
 MODELS_CACHED_MAX = 4_096
 PARTITIONS_MAX = 1_000
-INTERNAL_TOPICS = ("summaries", "alerts", "rejects", "state")
+INTERNAL_TOPICS = ("summaries", "alerts", "rejects", "state", "labels", "predictions")
 
 
 class Fields(Section):
@@ -106,12 +108,25 @@ class Labels(Section):
     cohort_ms: SliceLength = lasting(
         "1h", "cohort", "Length of a cohort of predictions, by their time; divides a day."
     )
-    store: Path = Field(default=Path("stream-monitor-store"), description="Where the join keeps its data.")
+    store: Folder = Field(
+        default=Path("stream-monitor-store"),
+        description="Where the join keeps its data; relative to the working directory.",
+        json_schema_extra={"default": "stream-monitor-store"},
+    )
     repartition: Literal["none", "labels", "both"] = Field(
         default="none", description="What is sent through internal topics so that ids meet."
     )
 
     _topics_distinct = field_validator("topics")(_distinct)
+
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> Labels:
+        cohort, slice_length = duration_text(self.cohort_ms), duration_text(self.slice_ms)
+        if self.cohort_ms % self.slice_ms:
+            refuse(f"a cohort that is a multiple of the slice, {slice_length}", cohort)
+        if self.horizon_ms < self.cohort_ms:
+            refuse(f"a horizon of at least the cohort, {cohort}", duration_text(self.horizon_ms))
+        return self
 
 
 ReplicationFactor = Field(default=None, ge=1, le=1_000, description="Without it, the broker's default.")
@@ -175,16 +190,15 @@ class Config(Section):
     @field_validator("predictions")
     @classmethod
     def _not_own_output(cls, predictions: Predictions, info: ValidationInfo) -> Predictions:
-        prefix = _prefix(info.data.get("pipeline", ""))
-        for own in (f"{prefix}drift.{name}" for name in INTERNAL_TOPICS):
-            if own in predictions.topics:
-                refuse("topics that this pipeline does not write", own)
+        _not_own(predictions.topics, info)
         return predictions
 
     @field_validator("labels")
     @classmethod
     def _labels_can_join(cls, labels: Labels | None, info: ValidationInfo) -> Labels | None:
         predictions: Predictions | None = info.data.get("predictions")
+        if labels is not None:
+            _not_own(labels.topics, info)
         if labels is None or predictions is None:
             return labels
         if predictions.fields.id is None:
@@ -193,13 +207,30 @@ class Config(Section):
             refuse("other topics than those of predictions", shared)
         return labels
 
+    @field_validator("models")
+    @classmethod
+    def _quality_has_labels(
+        cls, models: dict[str, ModelConfig], info: ValidationInfo
+    ) -> dict[str, ModelConfig]:
+        if "labels" in info.data and info.data["labels"] is None:
+            for name in (name for name, model in models.items() if model.quality):
+                refuse(f"labels to be configured, since the entry {shown(name)} has quality", None)
+        return models
+
     def topic(self, name: str) -> str:
-        """The full name of an internal topic: summaries, alerts, rejects or state."""
+        """The full name of an internal topic: one of INTERNAL_TOPICS."""
         assert name in INTERNAL_TOPICS, name
         return f"{_prefix(self.pipeline)}drift.{name}"
 
+    def joined(self, kind: Literal["predictions", "labels"]) -> list[str]:
+        """The topics from which the join reads them: internal ones where they are repartitioned."""
+        assert self.labels is not None
+        if self.labels.repartition == "both" or (self.labels.repartition, kind) == ("labels", "labels"):
+            return [self.topic(kind)]
+        return self.labels.topics if kind == "labels" else self.predictions.topics
+
     def group(self, role: str) -> str:
-        """The consumer group of a role: observe or decide."""
+        """The consumer group of a role: observe, join or decide."""
         return f"{_prefix(self.pipeline)}stream-monitor.{role}"
 
     def kafka_properties(self) -> dict[str, Any]:
@@ -230,6 +261,13 @@ class Config(Section):
 
 def _prefix(pipeline: str) -> str:
     return f"{pipeline}." if pipeline else ""
+
+
+def _not_own(topics: list[str], info: ValidationInfo) -> None:
+    prefix = _prefix(info.data.get("pipeline", ""))
+    for own in (f"{prefix}drift.{name}" for name in INTERNAL_TOPICS):
+        if own in topics:
+            refuse("topics that this pipeline does not write", own)
 
 
 def _names(glob: str, name: str) -> bool:

@@ -18,11 +18,13 @@ from pydantic import (
 )
 
 from stream_monitor.config.detectors import Detector, DetectorItem
+from stream_monitor.config.quality import Quality
 from stream_monitor.config.section import Section, refuse
 from stream_monitor.config.values import (
     DAY_MS,
     DURATION,
     Range,
+    SegmentField,
     SliceLength,
     duration_ms,
     duration_text,
@@ -30,6 +32,8 @@ from stream_monitor.config.values import (
 )
 
 SIGNALS_MAX = 4_096
+SEGMENTS_MAX = 8
+"""Each costs the statistics of a model once more."""
 
 
 @dataclass(frozen=True)
@@ -126,31 +130,6 @@ class MinEffect(Section):
     )
 
 
-class Quality(Section):
-    """How one output is compared with its label.
-
-    ``prediction`` names the output that holds the predicted value or class (default: the key of this
-    section), ``score`` the one that holds the probability of ``positive`` (binary), or whose elements
-    ``SCORE.CLASS`` hold that of each class.
-    """
-
-    task: Literal["regression", "binary", "multiclass"]
-    prediction: str | None = Field(default=None, description="The output that is compared. Default: the key.")
-    score: str | None = Field(default=None, description="The output with the probability of a class.")
-    positive: str = Field(default="1", description="The positive class of a binary task.")
-    threshold: float = Field(default=0.5, description="Of the score, where there is no predicted class.")
-    classes: list[str] | None = Field(default=None, min_length=2, max_length=64)
-    label: str | None = Field(
-        default=None, description="Its member of labels that are objects. Default: the key."
-    )
-    error_max: float | None = Field(default=None, gt=0, description="Errors above it are counted.")
-    margin: float = Field(
-        default=0.1,
-        ge=0,
-        description="How much worse than the reference, as a share of it, is an alert.",
-    )
-
-
 class ModelConfig(Section):
     """The settings of one model, or of all models that a glob names."""
 
@@ -171,8 +150,10 @@ class ModelConfig(Section):
     quality: dict[str, Quality] = Field(
         default_factory=dict, description="What labels say of the model, by output."
     )
-    segments: list[str] = Field(
-        default_factory=list, description="Features by whose values everything is kept apart, too."
+    segments: list[SegmentField] = Field(
+        default_factory=list,
+        max_length=SEGMENTS_MAX,
+        description="Features by whose values everything is kept apart, too.",
     )
     segments_max: int = Field(default=20, ge=1, le=1_000, description="Bound on the values of each.")
     detectors: list[DetectorItem] = Field(
@@ -182,3 +163,10 @@ class ModelConfig(Section):
     )
     min_effect: MinEffect = MinEffect()
     severity: Literal["page", "ticket"] = Field(default="page", description="Of this model's alerts.")
+
+    @field_validator("segments")
+    @classmethod
+    def _segments_distinct(cls, segments: list[str]) -> list[str]:
+        if len(set(segments)) < len(segments):
+            refuse("distinct names", segments)
+        return segments

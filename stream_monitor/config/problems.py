@@ -27,6 +27,7 @@ SAYS: dict[str, str] = {
     "greater_than_equal": "a number >= {ge:g}",
     "less_than": "a number < {lt:g}",
     "less_than_equal": "a number <= {le:g}",
+    "too_long": "at most {max_length} items",
     "too_short": "at least {min_length} item",
     "string_too_short": "at least {min_length} character",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -104,6 +105,34 @@ def scalar(value: object) -> object:
 Scalar = Annotated[str | int | float | bool, BeforeValidator(scalar)]
 
 
+def class_name(value: object) -> str:
+    """A class, or the number or boolean that labels hold in its place.
+
+    >>> class_name("stay"), class_name(1), class_name(1.0), class_name(True)
+    ('stay', '1', '1', 'true')
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        return str(int(value))
+    if not isinstance(value, str):
+        refuse("the name of a class: a string, a whole number or a boolean", value)
+    return value
+
+
+_CLASS_SCHEMA = {"type": ["string", "integer", "boolean"]}
+ClassName = Annotated[str, BeforeValidator(class_name), WithJsonSchema(_CLASS_SCHEMA)]
+
+
+def _folder(value: object) -> Path:
+    if not isinstance(value, str) or not value:
+        refuse("the path of a folder", value)
+    return Path(value)
+
+
+Folder = Annotated[Path, BeforeValidator(_folder), WithJsonSchema({"type": "string", "minLength": 1})]
+
+
 def _pattern(pattern: str, what: str) -> tuple[BeforeValidator, WithJsonSchema]:
     def check(value: Any) -> str:
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
@@ -113,6 +142,7 @@ def _pattern(pattern: str, what: str) -> tuple[BeforeValidator, WithJsonSchema]:
     return BeforeValidator(check), WithJsonSchema({"type": "string", "pattern": pattern})
 
 
+SegmentField = Annotated[str, *_pattern(r"^[^=]+$", "the name of a feature, without '='")]
 TopicName = Annotated[str, *_pattern(TOPIC, "a topic name (letters, digits, '.', '_', '-')")]
 PipelineName = Annotated[str, *_pattern(r"^[a-zA-Z0-9_-]{0,100}$", "a name of letters, digits, '_' and '-'")]
 PathMapping = Annotated[str, *_pattern(rf"^{JSON_PATH}$", 'a JSON path such as "$.a.b"')]

@@ -118,13 +118,13 @@ def consumer_properties(config: Config, role: str, name: str) -> dict[str, Any]:
         "group.id": config.group(role),
         "group.instance.id": identity(config, role, name),
         "group.protocol": "classic",
-        "partition.assignment.strategy": assignor(config, role),
+        "partition.assignment.strategy": assignor(role),
     }
 
 
-def assignor(config: Config, role: str) -> str:
+def assignor(role: str) -> str:
     """``range`` puts equal partitions of predictions and labels into one worker; alone, topics are spread."""
-    return "range" if role == "observe" and config.labels is not None else "cooperative-sticky"
+    return "range" if role == "join" else "cooperative-sticky"
 
 
 def producer_properties(config: Config) -> dict[str, Any]:
