@@ -27,9 +27,9 @@ SAYS: dict[str, str] = {
     "greater_than_equal": "a number >= {ge:g}",
     "less_than": "a number < {lt:g}",
     "less_than_equal": "a number <= {le:g}",
-    "too_long": "at most {max_length} items",
-    "too_short": "at least {min_length} item",
-    "string_too_short": "at least {min_length} character",
+    "too_long": "at most {max_length} item{s}",
+    "too_short": "at least {min_length} item{s}",
+    "string_too_short": "at least {min_length} character{s}",
 }
 """What was expected, by pydantic's type of error; its own words otherwise."""
 
@@ -47,7 +47,8 @@ def _problem(details: dict[str, Any], root: type[Section]) -> str:
         return f"{_path(location)}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
     if kind not in SAYS:
         return f"{_path(location)}: {details['msg']}"
-    what = SAYS[kind].format(**details.get("ctx", {}))
+    limits = details.get("ctx", {})
+    what = SAYS[kind].format(**limits, s="" if limits.get("min_length") == 1 else "s")
     if kind == "missing":
         return f"{_path(location)}: expected {what}, got nothing"
     # Anything under kafka may be a password, and so may a document that is not a mapping at all.
