@@ -26,8 +26,9 @@ from stream_monitor.codecs.times import TIME_MS_END
 from stream_monitor.config import Config, load_config, parse_config
 from stream_monitor.decide import Decider
 from stream_monitor.events import NO_TIMESTAMP, Flush, Progress, Records, Source
-from stream_monitor.observe import Observer, RowCounts
+from stream_monitor.observe import Observer
 from stream_monitor.reference import References
+from stream_monitor.watermark import RowCounts
 
 
 class Monitor:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
@@ -23,7 +22,7 @@ from stream_monitor.summary.rows import Columns, Rows, taken
 from stream_monitor.summary.shape import ReferenceShape, Shape
 from stream_monitor.summary.summary import Summary
 from stream_monitor.summary.vocabulary import Texts
-from stream_monitor.watermark import Clock, Judged, judge
+from stream_monitor.watermark import Clock, Judged, Observed, RowCounts, judge
 
 if TYPE_CHECKING:
     from stream_monitor.config import Config
@@ -211,23 +210,6 @@ def _offsets(
         cell, source = divmod(key, width)
         found[cell][sources[source]] = first, last
     return found
-
-
-@dataclass(slots=True)
-class RowCounts:
-    """Rows of one source in a flush: accepted ones (``late`` of them late), and rejected ones."""
-
-    rows: int = 0
-    rejected: int = 0
-    late: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What a flush sends. The rows of all ``deltas`` add up to the accepted rows of all ``counts``."""
-
-    deltas: list[Delta]
-    counts: dict[Source, RowCounts]
 
 
 class ReferenceShapes(Protocol):

@@ -18,14 +18,14 @@ from stream_monitor import observe as observe_module
 from stream_monitor.codecs.json import JsonCodec
 from stream_monitor.config import parse_config
 from stream_monitor.events import Batch, Column, Group, JsonType, Records, Reject, SliceKey, Source, Stream
-from stream_monitor.observe import Backlog, Observer, RowCounts, Summaries, observe
+from stream_monitor.observe import Backlog, Observer, Summaries, observe
 from stream_monitor.summary import vocabulary
 from stream_monitor.summary.categories import bounded
 from stream_monitor.summary.counts import Count
 from stream_monitor.summary.grid import Grid
 from stream_monitor.summary.shape import ReferenceShape, Shape
 from stream_monitor.summary.summary import Summary
-from stream_monitor.watermark import Clock, judge
+from stream_monitor.watermark import Clock, RowCounts, judge
 from tests.oracles_summary import Event, batch_of, hash64, plain_observe, plain_of
 
 LATENESS_MS = 2_000

@@ -1,0 +1,1 @@
+"""Predictions and labels of one id, whichever comes first, however late: pairs, and what they change."""
