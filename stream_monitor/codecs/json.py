@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from stream_monitor.codecs.documents import Events, parsed
 from stream_monitor.codecs.fields import Place, at_path
 from stream_monitor.codecs.identity import Problem, Streams, judge_ids, judge_times
 from stream_monitor.codecs.typed import TypedDecoder
+from stream_monitor.codecs.wanted import Wanted
 from stream_monitor.config import Config
 from stream_monitor.events import Batch, Group, Int64s, Records, Stream
 from stream_monitor.summary.vocabulary import Vocabulary
@@ -28,12 +29,14 @@ class JsonCodec:
 
     Every record is judged alone: a bad one costs what it costs, and changes nothing for others. Rejected
     is only what cannot be attributed (``Reason``). Of duplicate keys the last counts. Features are
-    the members of an object, without those that another field is mapped to.
+    the members of an object, without those that another field is mapped to. Where ``wanted`` is given,
+    only those features and outputs are read.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, wanted: Wanted | None = None) -> None:
         fields = config.predictions.fields
         self._places = {name: Place.optional(getattr(fields, name)) for name in FIELDS}
+        self._wanted = wanted
         self._unread = self._mapped_inside_features()
         self._skew_ms = config.predictions.max_clock_skew_ms
         self._model = config.model if config.labels is not None else None
@@ -56,7 +59,7 @@ class JsonCodec:
         paths = {name: place.path for name, place in self._places.items() if place and place.path is not None}
         names = {name: path[0] for name, path in paths.items() if len(path) == 1}
         usable = {"features", "outputs"} <= set(names) and len(set(names.values())) == len(paths)
-        return TypedDecoder(names) if usable else None
+        return TypedDecoder(names, self._wanted) if usable else None
 
     def decode(self, records: Records) -> Batch:
         """Decode records into a batch. Raises nothing for what they hold.
@@ -136,9 +139,12 @@ class JsonCodec:
         others = at_path(events.objects, place.path)
         return events.fields[name] + others if events.typed else others
 
-    def _of_objects(self, name: str, objects: list[dict[str, Any]]) -> list[Any]:
+    def _of_objects(self, name: Literal["features", "outputs"], objects: list[dict[str, Any]]) -> list[Any]:
         place = self._places[name]
-        return [None] * len(objects) if place is None or place.path is None else at_path(objects, place.path)
+        if place is None or place.path is None:
+            return [None] * len(objects)
+        found = at_path(objects, place.path)
+        return found if self._wanted is None else list(map(getattr(self._wanted, name), found))
 
     def _groups(
         self,
@@ -148,7 +154,8 @@ class JsonCodec:
         rows_of: list[tuple[int, Int64s]],
     ) -> Iterator[Group]:
         typed = events.typed
-        features, outputs = (self._of_objects(name, events.objects) for name in ("features", "outputs"))
+        features = self._of_objects("features", events.objects)
+        outputs = self._of_objects("outputs", events.objects)
         for index, rows in rows_of:
             stream = cast("Stream", streams[index])
             first_other = int(np.searchsorted(rows, len(typed)))

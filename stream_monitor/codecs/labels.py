@@ -18,6 +18,7 @@ from stream_monitor.codecs.identity import Problem, judge_ids, judge_times, mode
 from stream_monitor.codecs.json import JsonCodec
 from stream_monitor.codecs.reasons import Reason
 from stream_monitor.codecs.typed import INTEGER, TIME, decode_each, transposed
+from stream_monitor.codecs.wanted import Wanted
 from stream_monitor.config import Config
 from stream_monitor.events import Batch, Int64s, LabelBatch, Records
 
@@ -134,12 +135,13 @@ class LabelCodec:
 class JoinCodec:
     """Decodes what the join reads: predictions and labels, in one poll.
 
-    Rejects of predictions are left out, since observe tells them; those of labels are kept.
+    Of predictions only those outputs are read that quality compares, and those features that segments are
+    cut by. Rejects of predictions are left out, since observe tells them; those of labels are kept.
     """
 
     def __init__(self, config: Config) -> None:
         self._label_topics = frozenset(config.joined("labels"))
-        self._predictions = JsonCodec(config)
+        self._predictions = JsonCodec(config, Wanted.by_join(config))
         self._labels = LabelCodec(config)
 
     def decode(self, records: Records) -> list[Batch | LabelBatch]:

@@ -29,6 +29,7 @@ from stream_monitor.codecs.columns import (
     strings_column,
 )
 from stream_monitor.codecs.times import TIME_MS_END
+from stream_monitor.codecs.wanted import Wanted
 from stream_monitor.events import Column, JsonType
 from stream_monitor.summary.vocabulary import Vocabulary
 
@@ -65,14 +66,15 @@ class Signals:
     struct: type[Struct]
 
     @classmethod
-    def of(cls, kinds: Kinds) -> Signals:
+    def of(cls, kinds: Kinds, *, closed: bool) -> Signals:
+        """``closed``: an event with a name beyond these does not fit; else such names are passed over."""
         fields: list[tuple[str, Any, Any]] = []
         for index, types in enumerate(kinds.values()):
             default = UNSET if UnsetType in types else msgspec.NODEFAULT
             fields.append((f"f{index}", reduce(or_, types), default))
         renamed = {f"f{index}": name for index, name in enumerate(kinds)}
         struct = defstruct(
-            "Signals", fields, rename=renamed, kw_only=True, forbid_unknown_fields=True, gc=False
+            "Signals", fields, rename=renamed, kw_only=True, forbid_unknown_fields=closed, gc=False
         )
         return cls(kinds, struct)
 
@@ -112,12 +114,14 @@ class TypedDecoder:
     """Learns the layouts of models from events that the general path decoded, and decodes by them.
 
     ``names`` gives the top-level names of the fields that are mapped to one: of model, id, version,
-    role, time, features and outputs; the last two must be among them. Memory: MODELS_MAX layouts of at
+    role, time, features and outputs; the last two must be among them. Of features and outputs those that
+    are ``wanted`` are learned, all of them without it. Memory: MODELS_MAX layouts of at
     most NAMES_MAX names. Learning costs about 1 ms a layout, and happens a logarithmic number of times.
     """
 
-    def __init__(self, names: Mapping[str, str]) -> None:
+    def __init__(self, names: Mapping[str, str], wanted: Wanted | None = None) -> None:
         self._names = dict(names)
+        self._wanted = wanted
         self._layouts: dict[str, Layout] = {}
         self._missed: dict[str, int] = {}
         self._due: dict[str, int] = {}
@@ -168,14 +172,17 @@ class TypedDecoder:
                 return False
         if kinds is None or kinds == known:
             return False
-        self._layouts[model] = self._layout(model, Signals.of(kinds[0]), Signals.of(kinds[1]))
+        features, outputs = (Signals.of(one, closed=self._wanted is None) for one in kinds)
+        self._layouts[model] = self._layout(model, features, outputs)
         return True
 
     def _widened(
         self, known: tuple[Kinds, Kinds] | None, event: dict[str, Any]
     ) -> tuple[Kinds, Kinds] | None:
-        features = _kinds(event.get(self._names["features"]), lists=False)
-        outputs = _kinds(event.get(self._names["outputs"]), lists=True)
+        values = event.get(self._names["features"]), event.get(self._names["outputs"])
+        if self._wanted is not None:
+            values = self._wanted.features(values[0]), self._wanted.outputs(values[1])
+        features, outputs = _kinds(values[0], lists=False), _kinds(values[1], lists=True)
         if features is None or outputs is None:
             return known
         if known is None:
