@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
 from typing import Any
 
+import jsonschema
+import pytest
+
+from stream_monitor.alerting.alert import Alert
 from stream_monitor.alerting.sentence import sentence
-from stream_monitor.events import Finding, Level, Stream
+from stream_monitor.events import Finding, Level, Source, Stream
+from stream_monitor.summary.segments import OTHER, segment, segments_of
+from tests.oracles_summary import Event, batch_of
 
 T = 1_767_607_205_000  # 2026-01-05 10:00:05 UTC
 
@@ -49,6 +57,46 @@ def test_large_numbers_are_written_out() -> None:
 def test_a_stream_is_named_with_its_version_and_role() -> None:
     said = sentence(Stream("churn", "3", "shadow"), "outputs", finding(signal="score", effect=-0.3))
     assert said.startswith("churn version 3 (shadow): output score fell: mean ")
+
+
+def test_a_segment_is_named_after_its_stream() -> None:
+    country = Stream("churn", "3", "shadow", "country=DE")
+    said = sentence(country, "outputs", finding(signal="score"))
+    assert said.startswith("churn version 3 (shadow), country = DE: output score rose: mean ")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, "churn, country missing: feature age rose"),
+        ("", "churn, country = *empty*: feature age rose"),
+        (3.0, "churn, country = 3: feature age rose"),
+        ("*other*", "churn, country = **other*: feature age rose"),
+    ],
+)
+def test_a_value_that_is_no_plain_text_is_told_from_one(value: Any, said: str) -> None:
+    group = batch_of([Event(Source("p", 0), 0, 0, {"country": value})]).groups[0]
+    [(name,)] = segments_of(group, ["country"])
+    assert sentence(Stream("churn", segment=name), "features", finding()).startswith(said)
+
+
+def test_the_values_that_are_not_kept_apart_are_told_as_others() -> None:
+    others = Stream("churn", segment=segment("country", OTHER))
+    said = sentence(others, "features", finding())
+    assert said.startswith("churn, other values of country: feature age rose")
+
+
+def test_an_alert_names_its_segment_and_one_of_all_events_keeps_its_id() -> None:
+    schema = json.loads(files("stream_monitor").joinpath("schemas/alert.v1alpha.json").read_text())
+    stream = Stream("churn", "3", "live")
+    whole = Alert(stream, "outputs", finding(), "page", "p")
+    part = Alert(stream._replace(segment=segment("country", "A=B")), "outputs", finding(), "page", "p")
+    for alert, said in ((whole, None), (part, {"field": "country", "value": "A=B"})):
+        jsonschema.Draft202012Validator(schema).validate(alert.to_dict())
+        assert alert.to_dict()["segment"] == said
+    assert whole.id == "ebffed32fd7ee77d569d5aee5e8231a2"
+    assert part.id != whole.id
+    assert dict(part.headers())["ce_subject"] == b"churn/3/live/country=A=B/outputs/age"
 
 
 def test_a_rate_is_told_in_percent() -> None:

@@ -18,10 +18,12 @@ import orjson
 
 from stream_monitor.alerting.sentence import sentence
 from stream_monitor.events import Finding, Level, Source, Stream
+from stream_monitor.summary.segments import MISSING, field_and_value
 
 SCHEMA = "v1alpha"
 TYPE = f"stream_monitor.alert.{SCHEMA}"
 DIGITS = 9
+_ROLES = ("live", "shadow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,15 @@ class Alert:
     @property
     def id(self) -> str:
         """A hash of (pipeline, stream, signal, check, change slice): the same change has the same id."""
+        *stream, segment = self.stream
         said = [
             self.pipeline,
-            *self.stream,
+            *stream,
             self.subject,
             self.finding.signal,
             self.check,
             self.finding.since,
+            *filter(None, [segment]),
         ]
         return blake2b(orjson.dumps(said), digest_size=16).hexdigest()
 
@@ -77,17 +81,18 @@ class Alert:
     def to_dict(self) -> dict[str, Any]:
         """The alert in the form of the schema, floats rounded."""
         finding = self.finding
-        stream = {"model": self.stream.model, "version": self.stream.version, "role": self.stream.role}
         body = {
             "schema": SCHEMA,
             "id": self.id,
             "time": _rfc3339(finding.found),
             "summary": self.summary,
+            "status": "retracted" if finding.retracted else "firing",
             "severity": self.severity,
             "pipeline": self.pipeline,
             "model": self.stream.model,
-            "version": stream["version"] or None,
-            "role": stream["role"] or None,
+            "version": self.stream.version or None,
+            "role": self.stream.role if self.stream.role in _ROLES else None,
+            "segment": _segment(self.stream.segment),
             "signal": {"kind": self.subject.removesuffix("s"), "name": finding.signal},
             "check": finding.check,
             "since": {
@@ -95,6 +100,8 @@ class Alert:
                 "earliest": _rfc3339(finding.earliest),
                 "latest": _rfc3339(finding.latest),
             },
+            "predicted": None if finding.predicted is None else _interval(*finding.predicted),
+            "basis": None if finding.basis is None else finding.basis._asdict(),
             "before": _level(finding.before),
             "after": _level(finding.after),
             "effect": {
@@ -146,6 +153,17 @@ def _moment(time_ms: int) -> datetime:
 
 def _rfc3339(time_ms: int) -> str:
     return _moment(time_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _interval(earliest: int, latest: int) -> dict[str, str]:
+    return {"earliest": _rfc3339(earliest), "latest": _rfc3339(latest)}
+
+
+def _segment(name: str) -> dict[str, str | None] | None:
+    if not name:
+        return None
+    field, value = field_and_value(name)
+    return {"field": field, "value": None if value == MISSING else value}
 
 
 def _level(level: Level) -> dict[str, Any]:

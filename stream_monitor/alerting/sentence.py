@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from stream_monitor.events import Finding, Level, Stream
+from stream_monitor.summary.segments import MISSING, OTHER, field_and_value
 
 _RATES = {
     "missing": "is missing in {after} of events (was {before})",
@@ -32,7 +33,40 @@ def sentence(stream: Stream, subject: str, finding: Finding) -> str:
         where += f" version {stream.version}"
     if stream.role == "shadow":
         where += " (shadow)"
-    return f"{where}: {subject.removesuffix('s')} {finding.signal} {_what(finding)} {_since(finding)}"
+    if stream.segment:
+        where += f", {_segment(stream.segment)}"
+    if finding.check == "quality":
+        return f"{where}: {_quality(finding)}{_basis(finding)}"
+    said = f"{where}: {subject.removesuffix('s')} {finding.signal} {_what(finding)} {_since(finding)}"
+    if finding.predicted is not None:
+        said += f"; it began with predictions made {_between(*finding.predicted)}"
+    return said + _basis(finding)
+
+
+def _quality(finding: Finding) -> str:
+    moved = f"{finding.score} {_number(finding.before.score)} -> {_number(finding.after.score)}"
+    said = "is no longer" if finding.retracted else "is"
+    made = "" if finding.predicted is None else f", of predictions made {_between(*finding.predicted)}"
+    told = ", as was told before" if finding.retracted else ""
+    return f"quality of {finding.signal} {said} worse than in its reference{told}: {moved}{made}"
+
+
+def _basis(finding: Finding) -> str:
+    if finding.basis is None or not finding.basis.predictions:
+        return ""
+    labels, predictions = finding.basis
+    return f"; {_percent(labels / predictions)} of the {predictions:,} predictions have a label"
+
+
+def _between(earliest: int, latest: int) -> str:
+    return f"between {_utc(earliest):%Y-%m-%d %H:%M} and {_utc(latest):%Y-%m-%d %H:%M} UTC"
+
+
+def _segment(name: str) -> str:
+    field, value = field_and_value(name)
+    if value == MISSING:
+        return f"{field} missing"
+    return f"other values of {field}" if value == OTHER else f"{field} = {value}"
 
 
 def _ledger(finding: Finding) -> str:
