@@ -1,8 +1,9 @@
 """Observe: batches of events to summaries of slices. Pure: no clock but the events', no input or output.
 
 A row on time counts in its own slice: its outputs in the summary of its stream, and its features, where it
-is live, in that of its model. A late row is only counted, in the stream's slice that holds the clock of its
-partition. So for each model, rows in = rows and late rows of its stream summaries + rejected rows.
+is live, in that of its model; and once more, for each field of segments, in those of its segment. A late row
+is only counted, in the stream's slice that holds the clock of its partition. So for each model, rows in =
+rows and late rows of its stream summaries (without those of segments) + rejected rows.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import numpy as np
 
 from stream_monitor.events import Batch, Delta, Group, Int64s, SliceKey, Source, Stream
 from stream_monitor.summary.columns import BLOCK_ROWS, summarise
-from stream_monitor.summary.histogram import lengths_of, run_starts
-from stream_monitor.summary.plan import Cells, Index, Plan, plan_of
+from stream_monitor.summary.parting import Parting
+from stream_monitor.summary.plan import Plan, plan_of
 from stream_monitor.summary.rows import Columns, Rows, taken
+from stream_monitor.summary.segments import MaxOf, bound_slices, values_of
 from stream_monitor.summary.shape import ReferenceShape, Shape
 from stream_monitor.summary.summary import Summary
 from stream_monitor.summary.vocabulary import Texts
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 LIVE = "live"
 ROWS_MAX = 1 << 15
 VALUES_MAX = 1 << 21
+SUMMARIES_MAX = 1_024
+"""So many may hold more segments than are kept in the end."""
 SHAPES_MAX = 4_096
 """Models whose shape is kept at hand."""
 
@@ -47,6 +51,10 @@ class Summaries(dict[SliceKey, Summary]):
             self[key].merge(summary)
         else:
             self[key] = summary
+
+    def bounded(self, max_of: MaxOf) -> Self:
+        """The same with a bounded number of segments."""
+        return type(self)(bound_slices(self, max_of))
 
     def __add__(self, other: Mapping[SliceKey, Summary]) -> Self:
         total = type(self)()
@@ -80,6 +88,7 @@ class Backlog:
     def __init__(self, shape_of: Callable[[str], Shape]) -> None:
         self._shape_of = shape_of
         self._summaries = Summaries()
+        self._bound_at = SUMMARIES_MAX
         self._sources: dict[Source, int] = {}
         self._waiting: dict[_Columns, list[Rows]] = {}
         self._rows: Counter[_Columns] = Counter()
@@ -94,7 +103,8 @@ class Backlog:
             if late.any():
                 shape = self._shape_of(group.stream.model)
                 _count_late(group, group.rows[late], shape, judged, self._summaries)
-            rows = _on_time(batch, source, group, np.flatnonzero(~late))
+            fields = self._shape_of(group.stream.model).segments
+            rows = _on_time(batch, source, group, np.flatnonzero(~late), fields)
             if len(rows):
                 self._wait(group.stream, rows)
         if self._values >= VALUES_MAX or any(map(_is_full, batch.groups)):
@@ -103,12 +113,13 @@ class Backlog:
     def drain(self) -> Summaries:
         """The summaries of all rows since the last time."""
         self._summarise_all()
-        drained, self._summaries = self._summaries, Summaries()
+        drained, self._summaries = self._summaries.bounded(self._segments_max), Summaries()
+        self._bound_at = SUMMARIES_MAX
         self._sources.clear()
         return drained
 
     def _wait(self, stream: Stream, rows: Rows) -> None:
-        columns = _Columns(stream, tuple(rows.features), tuple(rows.outputs))
+        columns = _Columns(stream, tuple(rows.features), tuple(rows.outputs), tuple(rows.segments))
         self._waiting.setdefault(columns, []).append(rows)
         self._rows[columns] += len(rows)
         self._values += len(rows) * columns.width
@@ -124,6 +135,12 @@ class Backlog:
         self._values -= self._rows.pop(columns) * columns.width
         shape = self._shape_of(columns.stream.model)
         _add_rows(columns.stream, rows, list(self._sources), shape, self._summaries)
+        if len(self._summaries) >= self._bound_at:
+            self._summaries = self._summaries.bounded(self._segments_max)
+            self._bound_at = max(SUMMARIES_MAX, 2 * len(self._summaries))
+
+    def _segments_max(self, model: str) -> int:
+        return self._shape_of(model).segments_max
 
 
 class _Columns(NamedTuple):
@@ -132,10 +149,11 @@ class _Columns(NamedTuple):
     stream: Stream
     features: tuple[str, ...]
     outputs: tuple[str, ...]
+    segments: tuple[str, ...]
 
     @property
     def width(self) -> int:
-        return 3 + len(self.features) + len(self.outputs)
+        return 3 + len(self.features) + len(self.outputs) + len(self.segments)
 
 
 def _is_full(group: Group) -> bool:
@@ -144,14 +162,15 @@ def _is_full(group: Group) -> bool:
     return any(isinstance(one, Texts) and one.vocabulary.is_full for one in texts)
 
 
-def _on_time(batch: Batch, source: Int64s, group: Group, positions: Int64s) -> Rows:
-    """The rows at these positions of a group. Nobody looks at the features of a shadow."""
+def _on_time(batch: Batch, source: Int64s, group: Group, positions: Int64s, fields: Sequence[str]) -> Rows:
+    """The rows at these positions of a group. Nobody looks at the other features of a shadow."""
     features: Columns = group.features if group.stream.role == LIVE else {}
     outputs: Columns = group.outputs
+    segments: Columns = {name: group.features[name] for name in fields if name in group.features}
     if len(positions) < len(group.rows):
-        features, outputs = taken(features, positions), taken(outputs, positions)
+        features, outputs, segments = (taken(one, positions) for one in (features, outputs, segments))
     rows = group.rows[positions]
-    return Rows(batch.time[rows], source[rows], batch.offset[rows], features, outputs)
+    return Rows(batch.time[rows], source[rows], batch.offset[rows], features, outputs, segments)
 
 
 def _count_late(group: Group, rows: Int64s, shape: Shape, judged: Judged, summaries: Summaries) -> None:
@@ -166,50 +185,28 @@ def _count_late(group: Group, rows: Int64s, shape: Shape, judged: Judged, summar
 def _add_rows(
     stream: Stream, rows: Rows, sources: Sequence[Source], shape: Shape, summaries: Summaries
 ) -> None:
-    """Summarise rows of one stream, in order of their slices."""
-    slices = rows.time // shape.slice_ms
+    """Summarise rows of one stream, in order of their slices, and once more by each field of segments."""
     parts: list[tuple[Stream, Plan, Columns]] = [
         (stream, plan_of(shape, "outputs", tuple(rows.outputs)), rows.outputs)
     ]
     if stream.role == LIVE:
         plan = plan_of(shape, "features", tuple(rows.features))
         parts.append((Stream(stream.model), plan, rows.features))
-    order = np.argsort(slices, kind="stable")
-    for at in range(0, len(order), BLOCK_ROWS):
-        block = order[at : at + BLOCK_ROWS]
-        first = run_starts(slices[block])
-        cells = Cells(_as_index(block), lengths_of(first, len(block)), first)
-        starts = (slices[block[first]] * shape.slice_ms).tolist()
-        offsets = _offsets(rows, block, sources, cells.sizes)
-        for of, plan, columns in parts:
-            for start, summary, ends in zip(starts, summarise(columns, plan, cells), offsets, strict=True):
-                summary.offsets = ends.copy()
-                summaries.add(SliceKey(of, start), summary)
-
-
-def _as_index(positions: Int64s) -> Index:
-    """A slice where positions follow one another: taking it copies nothing."""
-    first, last = int(positions[0]), int(positions[-1])
-    in_order = last - first + 1 == len(positions) and bool((positions[1:] > positions[:-1]).all())
-    return slice(first, last + 1) if in_order else positions
-
-
-def _offsets(
-    rows: Rows, block: Int64s, sources: Sequence[Source], sizes: Int64s
-) -> list[dict[Source, tuple[int, int]]]:
-    """Per cell of a block, whose rows follow one another there, the first and last offset of each source."""
-    width = len(sources)
-    keys = np.repeat(np.arange(len(sizes)) * width, sizes) + rows.source[block]
-    if (keys[1:] < keys[:-1]).any():
-        order = np.argsort(keys, kind="stable")
-        keys, block = keys[order], block[order]
-    offset, starts = rows.offset[block], run_starts(keys)
-    firsts, lasts = np.minimum.reduceat(offset, starts).tolist(), np.maximum.reduceat(offset, starts).tolist()
-    found: list[dict[Source, tuple[int, int]]] = [{} for _ in sizes]
-    for key, first, last in zip(keys[starts].tolist(), firsts, lasts, strict=True):
-        cell, source = divmod(key, width)
-        found[cell][sources[source]] = first, last
-    return found
+    by_slice = Parting.by_slice(rows.time // shape.slice_ms)
+    partings = [by_slice]
+    for field in shape.segments:
+        values = values_of(rows.segments.get(field), len(rows))
+        partings.append(by_slice.by_segment(field, values, shape.segments_max))
+    for parting in partings:
+        for block, cells, which in parting.blocks(BLOCK_ROWS):
+            offsets = rows.offsets(block, cells.sizes, sources)
+            for of, plan, columns in parts:
+                found = summarise(columns, plan, cells)
+                for cell, summary, ends in zip(which, found, offsets, strict=True):
+                    summary.offsets = ends.copy()
+                    part, start = parting.segments[cell], parting.slices[cell] * shape.slice_ms
+                    key = SliceKey(of._replace(segment=part) if part else of, start)
+                    summaries.add(key, summary)
 
 
 class ReferenceShapes(Protocol):
@@ -244,7 +241,8 @@ class Observer:
         for key, summary in sorted(self._backlog.drain().items()):
             shape = self._shape_of(key.stream.model).hash
             for part, data in summary.split():
-                rows = 0 if key.stream.of_features else part.rows + part.late
+                counted = not (key.stream.of_features or key.stream.segment)
+                rows = part.rows + part.late if counted else 0
                 deltas.append(Delta(key, shape, rows, data))
         observed = Observed(deltas, self._counts)
         self.discard()

@@ -74,7 +74,8 @@ def profile(path: Path, config: Config, model: str | None = None) -> Profile:
     the model, or several models and none was named. Memory: that of one summary.
     """
     name = model or _first_model(path, config)
-    settings = config.model(name)
+    # A reference is of all events.
+    settings = config.model(name).model_copy(update={"segments": []})
     declared: dict[Subject, Mapping[str, Signal]] = {
         "features": settings.features,
         "outputs": settings.outputs,

@@ -52,13 +52,18 @@ class SignalShape:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The form of all summaries of one model. ``signals`` holds the declared ones; ``hash`` says all."""
+    """The form of all summaries of one model. ``signals`` holds the declared ones; ``hash`` says all.
+
+    ``segments``: the features by whose values summaries are kept, too, ``segments_max`` values of each.
+    """
 
     hash: str
     slice_ms: int = field(compare=False)
     strict: bool = field(compare=False)
     max_signals: int = field(compare=False)
     signals: Mapping[SignalKey, SignalShape] = field(compare=False)
+    segments: tuple[str, ...] = field(compare=False)
+    segments_max: int = field(compare=False)
 
     @classmethod
     def of(cls, model: ModelConfig, reference: ReferenceShape | None = None) -> Shape:
@@ -69,7 +74,15 @@ class Shape:
         declared.update({("features", name): one for name, one in model.features.items()})
         declared.update({("outputs", name): one for name, one in model.outputs.items()})
         signals = {key: _signal(key, declared[key], model, reference) for key in sorted(declared)}
-        return cls(_hash(model, signals, reference), model.slice_ms, model.strict, model.max_signals, signals)
+        return cls(
+            _hash(model, signals, reference),
+            model.slice_ms,
+            model.strict,
+            model.max_signals,
+            signals,
+            tuple(dict.fromkeys(model.segments)),
+            model.segments_max,
+        )
 
     def signal(self, kind: Kind, name: str) -> SignalShape:
         """The shape of a signal, declared or not."""
@@ -112,5 +125,7 @@ def _hash(
         bounds = None if one.range is None else [float(bound) for bound in one.range]
         center = None if one.center is None else float(one.center)
         content.append([*key, one.type, bounds, values, one.strict, center, one.watch])
+    if model.segments:
+        content.append(["segments", sorted(set(model.segments)), model.segments_max])
     canonical = json.dumps(content, separators=(",", ":"))
     return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
