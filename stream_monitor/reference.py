@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stream_monitor.errors import FormatError, ReferenceFileError
+from stream_monitor.quality.cohorts import Cohorts
+from stream_monitor.quality.measures import Measures
 from stream_monitor.state import pack, unpack
 from stream_monitor.summary.grid import Grid
 from stream_monitor.summary.shape import Kind as SubjectKind
@@ -104,9 +106,14 @@ def _centers(names: Iterable[str], declared: Mapping[str, Signal]) -> dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceFile:
-    """The references of one model's features and outputs, as ``stream-monitor profile`` writes them."""
+    """The references of one model's features and outputs, as ``stream-monitor profile`` writes them.
+
+    Where the file had labels: ``pairs``, of the error signals, and ``quality``, measures by output.
+    """
 
     subjects: dict[SubjectKind, Reference]
+    pairs: Reference | None = None
+    quality: dict[str, Measures] = field(default_factory=dict)
 
     @property
     def shape(self) -> ReferenceShape:
@@ -123,6 +130,8 @@ class ReferenceFile:
 
     def write(self, path: Path) -> None:
         state: dict[str, Any] = {name: reference.snapshot() for name, reference in self.subjects.items()}
+        state["pairs"] = None if self.pairs is None else self.pairs.snapshot()
+        state["quality"] = Cohorts.holding(self.quality).to_bytes()
         path.write_bytes(pack(FILE_KIND, FILE_VERSION, state))
 
     @classmethod
@@ -130,7 +139,13 @@ class ReferenceFile:
         """ReferenceFileError where the file is missing or damaged."""
         try:
             state = unpack(FILE_KIND, FILE_VERSION, path.read_bytes())
-            return cls({name: Reference.restore(state[name]) for name in SUBJECTS})
+            subjects = {name: Reference.restore(state[name]) for name in SUBJECTS}
+            pairs, quality = state.get("pairs"), state.get("quality")
+            return cls(
+                subjects,
+                None if pairs is None else Reference.restore(pairs),
+                {} if quality is None else dict(Cohorts.from_bytes(quality).total().measures),
+            )
         except (OSError, FormatError, KeyError, TypeError, ValueError) as error:
             message = f"{path}: expected a reference written by `stream-monitor profile`, got {error}"
             raise ReferenceFileError(message) from error

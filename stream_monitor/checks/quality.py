@@ -7,16 +7,19 @@ say otherwise.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from stream_monitor.detectors.cuts import Buckets, Cuts, locate
 from stream_monitor.events import Basis, Contributor, Finding, Level
 from stream_monitor.quality.cohorts import Cohorts
-from stream_monitor.quality.measures import Figure, Measures
+from stream_monitor.quality.figures import Figure
+from stream_monitor.quality.measures import Measures
 
 if TYPE_CHECKING:
     from stream_monitor.config import Learn, Quality
@@ -27,6 +30,23 @@ LEARN_LABELS_MIN = 500
 """No reference is made of fewer labels, however long they took."""
 NOISE_SDS = 3.0
 """A figure is worse only where it is beyond the margin by this many standard errors."""
+SDS_MAX = 1e6
+"""Said where figures without any noise differ."""
+JUDGED = (
+    "mae",
+    "rmse",
+    "mean_error",
+    "mape",
+    "above",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "recall_macro",
+    "log_loss",
+    "brier",
+)
+"""The figures that are compared with the reference, those of them that an output has."""
 SIGNAL_FIGURES = {
     "error": ("mean_error", "accuracy"),
     "absolute_error": ("mae",),
@@ -37,8 +57,11 @@ SIGNAL_FIGURES = {
 """By error signal, the figure of a cohort (of several the one that there is) in which its change shows."""
 
 
+_findings = msgspec.msgpack.Decoder(Finding)
+
+
 class Worse(NamedTuple):
-    """A figure that is worse than in the reference. ``sds``: how far beyond the margin, in standard errors."""
+    """A figure that is worse than in the reference; ``sds``: beyond the margin by so many standard errors."""
 
     name: str
     now: Figure
@@ -92,10 +115,9 @@ class QualityBook:
     def close(self, end: int, changed: Cohorts) -> list[Finding]:
         """An arrival slice that ends at ``end`` closed, and changed these cohorts."""
         self._cohorts = self._cohorts + changed
-        touched = set(changed)
-        if self._baseline is None:
-            self._go_on_learning(end, changed)
-            touched = set(self._cohorts) if self._baseline is not None else set()
+        touched = changed.keys() & self._cohorts.keys()
+        if self._baseline is None and self._learn_from(end, changed):
+            touched = set(self._cohorts)
         findings = []
         for output in sorted(self._quality):
             self._judge(output, touched)
@@ -103,26 +125,26 @@ class QualityBook:
         self._expire(end)
         return findings
 
-    def _go_on_learning(self, end: int, changed: Cohorts) -> None:
+    def _learn_from(self, end: int, changed: Cohorts) -> bool:
+        """Whether that was enough for a reference."""
         self._learned = self._learned + changed
         labels = sum(cohort.labeled for cohort in self._learned.values())
         if labels and self._learning_since is None:
             self._learning_since = end
         if self._learning_since is None or labels < LEARN_LABELS_MIN:
-            return
-        learn = self._learn
-        enough = (
-            end - self._learning_since >= learn.ms if learn.ms is not None else labels >= (learn.events or 0)
-        )
-        if enough:
-            self._baseline = Baseline.of(self._learned.total().measures)
-            self._learned = Cohorts()
+            return False
+        learned_ms, learn = end - self._learning_since, self._learn
+        if learned_ms < learn.ms if learn.ms is not None else labels < (learn.events or 0):
+            return False
+        self._baseline = Baseline.of(self._learned.total().measures)
+        self._learned = Cohorts()
+        return True
 
     def _judge(self, output: str, touched: set[int]) -> None:
         if self._baseline is None:
             return
         then, bad = self._baseline.figures.get(output, {}), self._bad[output]
-        for start in touched:
+        for start in sorted(touched):
             measures = self._cohorts[start].measures.get(output)
             bad.pop(start, None)
             if measures is not None and measures.n >= LABELS_MIN:
@@ -232,7 +254,7 @@ class QualityBook:
             if self._baseline is None
             else Cohorts.holding(self._baseline.measures).to_bytes(),
             "told": {
-                output: [[start, _plain(finding)] for start, finding in sorted(told.items())]
+                output: [[start, msgspec.msgpack.encode(finding)] for start, finding in sorted(told.items())]
                 for output, told in self._told.items()
             },
         }
@@ -246,5 +268,39 @@ class QualityBook:
             self._baseline = Baseline.of(Cohorts.from_bytes(state["baseline"]).total().measures)
         for output in self._quality:
             told = state["told"].get(output, [])
-            self._told[output] = {start: _finding_of(plain) for start, plain in told}
+            self._told[output] = {start: _findings.decode(data) for start, data in told}
             self._judge(output, set(self._cohorts))
+
+
+def _worse(now: Mapping[str, Figure], then: Mapping[str, Figure], margin: float) -> Iterator[Worse]:
+    """The figures that are worse than in the reference by more than ``margin``, a share of what they were.
+
+    A bias has no size of its own: its margin is a share of the mean absolute error.
+    """
+    for name in JUDGED:
+        one, other = now.get(name), then.get(name)
+        if one is None or other is None:
+            continue
+        if None in (one.value, other.value, one.standard_error, other.standard_error):
+            continue
+        by = margin * abs(_value(then["mae"] if one.worse == "farther" else other))
+        noise = math.hypot(one.standard_error or 0.0, other.standard_error or 0.0)
+        beyond = _by_how_much(one, other) - by
+        if beyond > NOISE_SDS * noise and beyond > 0:
+            yield Worse(name, one, other, by, beyond / noise if noise else SDS_MAX)
+
+
+def _by_how_much(now: Figure, then: Figure) -> float:
+    """How much worse it is, in its own unit."""
+    if now.worse == "farther":
+        return abs(_value(now)) - abs(_value(then))
+    return _value(now) - _value(then) if now.worse == "higher" else _value(then) - _value(now)
+
+
+def _value(figure: Figure) -> float:
+    return math.nan if figure.value is None else figure.value
+
+
+def _first(figures: Mapping[str, Figure], names: tuple[str, ...]) -> Figure | None:
+    found = (figures[name] for name in names if name in figures and figures[name].value is not None)
+    return next(found, None)

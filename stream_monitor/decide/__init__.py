@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from stream_monitor.decide.decider import Decider
+from stream_monitor.decide.decider import KIND, VERSION, Decider
 
-__all__ = ["Decider"]
+__all__ = ["KIND", "VERSION", "Decider"]

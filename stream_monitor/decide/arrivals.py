@@ -16,6 +16,7 @@ from stream_monitor.errors import FormatError
 from stream_monitor.events import Delta, DeltaKind, Finding, Stream
 from stream_monitor.quality.cohorts import Cohorts
 from stream_monitor.quality.shape import shape_hash
+from stream_monitor.summary.segments import bound_segments
 from stream_monitor.summary.summary import Summary
 
 if TYPE_CHECKING:
@@ -90,6 +91,9 @@ class ArrivalJudge:
     def shape(self, model: str) -> str:
         return shape_hash(self._config.model(model), self._labels)
 
+    def _segments_max(self, model: str) -> int:
+        return self._config.model(model).segments_max
+
     def slice_ms(self, model: str) -> int:
         del model
         return self._labels.slice_ms
@@ -106,7 +110,7 @@ class ArrivalJudge:
         config = self._config.model(model)
         judged = self._models.setdefault(model, {})
         alerts = []
-        for stream, arrival in sorted(streams.items(), key=lambda item: item[0]):
+        for stream, arrival in sorted(bound_segments(streams, self._segments_max).items()):
             if stream not in judged:
                 judged[stream] = self._begin(stream)
             for subject, finding in self._findings(judged[stream], start, arrival):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from stream_monitor.alerting.alert import Alert
 from stream_monitor.checks.subject import Subject
+from stream_monitor.decide.arrivals import ArrivalJudge
 from stream_monitor.decide.events import EventJudge
 from stream_monitor.decide.track import Track
 from stream_monitor.events import Flush, Stage
@@ -40,13 +41,11 @@ class Decider:
         self._joined = [] if config.labels is None else [*self._lateness_ms, *config.labels.topics]
         self.counters: Counter[str] = Counter()
         self._events = EventJudge(config, references, self.counters)
+        self._arrivals = ArrivalJudge(config, references, self.counters)
         self._tracks: dict[Stage, Track[Any]] = {
             "observe": Track(self._ledger("observe"), self._events, config.pipeline, self.counters),
         }
         if config.labels is not None:
-            from stream_monitor.decide.arrivals import ArrivalJudge
-
-            self._arrivals = ArrivalJudge(config, references, self.counters)
             self._tracks["join"] = Track(self._ledger("join"), self._arrivals, config.pipeline, self.counters)
 
     def _ledger(self, stage: Stage, state: Mapping[str, Any] | None = None) -> Ledger:
@@ -107,8 +106,7 @@ class Decider:
 
     def _subjects(self) -> Iterator[tuple[str, Subject]]:
         yield from self._events.subjects()
-        if "join" in self._tracks:
-            yield from self._arrivals.subjects()
+        yield from self._arrivals.subjects()
 
     def snapshot(self, model: str) -> bytes:
         """The model's state, the ledgers and the watermarks. Cost and size: those of the state."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stream_monitor.alerting.alert import Alert
 from stream_monitor.checks.subject import Subject
 from stream_monitor.events import Delta, Stream
+from stream_monitor.summary.segments import bound_segments
 from stream_monitor.summary.shape import Kind, Shape
 from stream_monitor.summary.summary import Summary
 
@@ -41,6 +42,9 @@ class EventJudge:
     def shape(self, model: str) -> str:
         return Shape.of(self._config.model(model), self._references.shape(model)).hash
 
+    def _segments_max(self, model: str) -> int:
+        return self._config.model(model).segments_max
+
     def slice_ms(self, model: str) -> int:
         return self._config.model(model).slice_ms
 
@@ -55,8 +59,8 @@ class EventJudge:
     ) -> list[Alert]:
         watched = self._models.setdefault(model, Watched())
         config = self._config.model(model)
-        alerts = []
-        for stream, summary in sorted(streams.items(), key=lambda item: item[0]):
+        alerts: list[Alert] = []
+        for stream, summary in sorted(bound_segments(streams, self._segments_max).items()):
             self._counters["rows_late"] += summary.late - summary.late_idle
             self._counters["rows_late_idle"] += summary.late_idle
             if summary.rows:

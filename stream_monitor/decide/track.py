@@ -167,8 +167,8 @@ class Track(Generic[C]):
         return saved
 
     def restore(self, model: str, state: Mapping[str, Any]) -> int:
-        """Put a model's state in the place of what is here. Returns how many rows of open slices were dropped,
-        being of another shape than today's: they would not merge.
+        """Put a model's state in the place of what is here. Returns how many rows of open slices were
+        dropped, being of another shape than today's: they would not merge.
         """
         saved = state["model"]
         if saved is None:
