@@ -156,6 +156,15 @@ def test_a_layout_widens_when_events_change() -> None:
     }
 
 
+@pytest.mark.parametrize("taught", [[{"p": [1.0], "p.0": 5.0}], [{"p": [1.0]}, {"p.0": 5.0}]])
+def test_of_outputs_with_one_name_the_last_counts_whatever_was_learned(taught: list[dict[str, Any]]) -> None:
+    learning, general = codec(), untaught()
+    values = [json.dumps(regular(i) | {"outputs": one}).encode() for i in range(64) for one in taught]
+    learning.decode(records(values))
+    turned = json.dumps(regular(0) | {"outputs": {"p.0": 5.0, "p": [1.0]}}).encode()
+    assert told(learning.decode(records([turned]))) == told(general.decode(records([turned])))
+
+
 def test_signals_that_no_event_of_a_batch_has_are_no_columns() -> None:
     learning = codec()
     some = [

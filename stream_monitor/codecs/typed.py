@@ -170,7 +170,7 @@ class TypedDecoder:
             kinds = self._widened(kinds, event)
             if kinds is not None and max(map(len, kinds)) > NAMES_MAX:
                 return False
-        if kinds is None or kinds == known:
+        if kinds is None or kinds == known or _is_ambiguous(kinds[1]):
             return False
         features, outputs = (Signals.of(one, closed=self._wanted is None) for one in kinds)
         self._layouts[model] = self._layout(model, features, outputs)
@@ -236,6 +236,12 @@ def _kinds(value: Any, *, lists: bool) -> Kinds | None:
             return None
         kinds[name] = frozenset({kind})
     return kinds
+
+
+def _is_ambiguous(kinds: Kinds) -> bool:
+    """Whether an element of an array may have the name of another output, so that their order counts."""
+    arrays = tuple(f"{name}." for name, types in kinds.items() if list[float] in types)
+    return any(name.startswith(arrays) for name in kinds)
 
 
 def _union(one: Kinds, other: Kinds) -> Kinds:
