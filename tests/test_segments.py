@@ -23,6 +23,7 @@ from stream_monitor.sources.profile import profile
 from stream_monitor.summary.segments import (
     OTHER,
     bound_segments,
+    crowded_out,
     field_and_value,
     segment,
     segments_of,
@@ -248,36 +249,36 @@ def test_other_bounds_are_another_shape_but_only_where_there_are_segments() -> N
 # The bound
 
 
-@LAW
-@given(
-    st.lists(
-        st.dictionaries(
-            st.builds(
-                Stream,
-                st.sampled_from(["m", "n"]),
-                st.sampled_from(["", "1"]),
-                st.just("live"),
-                st.sampled_from(["", *(f"{field}={one}" for field in "ab" for one in range(8))]),
-            ),
-            st.builds(Counter, st.fixed_dictionaries({"rows": st.integers(1, 9)})),
+PARTS: st.SearchStrategy[list[dict[Stream, Counter[str]]]] = st.lists(
+    st.dictionaries(
+        st.builds(
+            Stream,
+            st.sampled_from(["m", "n"]),
+            st.sampled_from(["", "1"]),
+            st.just("live"),
+            st.sampled_from(["", *(f"{field}={one}" for field in "ab" for one in range(8))]),
         ),
-        max_size=6,
+        st.builds(Counter, st.fixed_dictionaries({"rows": st.integers(1, 9)})),
     ),
-    st.randoms(use_true_random=False),
+    max_size=6,
 )
+MAX_OF = {"m": 2, "n": 5}.__getitem__
+
+
+@LAW
+@given(PARTS, st.randoms(use_true_random=False))
 def test_bounding_parts_in_any_order_equals_bounding_the_whole(
     parts: list[dict[Stream, Counter[str]]], rng: random.Random
 ) -> None:
-    most = {"m": 2, "n": 5}.__getitem__
     whole: dict[Stream, Counter[str]] = {}
     for part in parts:
         whole = merged(whole, part)
-    expected = bound_segments(whole, most)
-    left = [bound_segments(part, most) if rng.random() < 0.7 else part for part in parts]
+    expected = bound_segments(whole, MAX_OF)
+    left = [bound_segments(part, MAX_OF) if rng.random() < 0.7 else part for part in parts]
     while len(left) > 1:
         one = merged(left.pop(rng.randrange(len(left))), left.pop(rng.randrange(len(left))))
-        left.append(bound_segments(one, most) if rng.random() < 0.7 else one)
-    assert bound_segments(left[0] if left else {}, most) == expected
+        left.append(bound_segments(one, MAX_OF) if rng.random() < 0.7 else one)
+    assert bound_segments(left[0] if left else {}, MAX_OF) == expected
     for stream, count in expected.items():
         if not stream.segment.endswith(OTHER):
             assert count == whole[stream]
@@ -285,8 +286,30 @@ def test_bounding_parts_in_any_order_equals_bounding_the_whole(
         of = Counter(
             one[:3] for one in expected if one.segment.startswith(field) and OTHER not in one.segment
         )
-        assert all(n <= most(model) for (model, *_), n in of.items())
+        assert all(n <= MAX_OF(model) for (model, *_), n in of.items())
         assert rows_of(expected, field) == rows_of(whole, field)
+
+
+@LAW
+@given(PARTS)
+def test_segments_followed_from_slice_to_slice_are_bounded_in_all(
+    slices: list[dict[Stream, Counter[str]]],
+) -> None:
+    followed: set[Stream] = set()
+    seen: set[Stream] = set()
+    for streams in slices:
+        bounded = bound_segments(streams, MAX_OF, followed)
+        followed |= bounded.keys()
+        followed -= crowded_out(followed, MAX_OF).keys()
+        seen |= streams.keys()
+        assert {one for one in followed if not one.segment.endswith(OTHER)} == seen - crowded_out(
+            seen, MAX_OF
+        ).keys()
+        for stream, count in bounded.items():
+            assert stream in followed
+            assert stream.segment.endswith(OTHER) or count == streams[stream]
+        for field in "ab":
+            assert rows_of(bounded, field) == rows_of(streams, field)
 
 
 def merged(one: dict[Stream, Counter[str]], other: dict[Stream, Counter[str]]) -> dict[Stream, Counter[str]]:

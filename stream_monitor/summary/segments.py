@@ -126,15 +126,21 @@ def rank(value: str) -> tuple[int, str]:
     return text_hash(value), value
 
 
-def bound_segments(streams: Mapping[Stream, M], max_of: MaxOf) -> dict[Stream, M]:
+def bound_segments(
+    streams: Mapping[Stream, M], max_of: MaxOf, known: Iterable[Stream] = ()
+) -> dict[Stream, M]:
     """Of the streams of one slice, at most ``max_of(model)`` values of each field; the others as OTHER.
 
     Bounding parts, in any cut, and then what they merge to equals bounding the whole. Changes nothing that
     it is given. Cost: 1 us a segment, and a sum for each that is not kept.
+
+    The values of ``known`` streams count as if they were here. So whoever follows segments from slice to
+    slice keeps those with the smallest hashes of all slices so far, if it drops those ``crowded_out``.
     """
-    moved = _moved(streams, max_of)
+    moved = crowded_out({*streams, *known}, max_of)
     bounded = {stream: one for stream, one in streams.items() if stream not in moved}
-    for stream, rest in moved.items():
+    for stream in streams.keys() & moved.keys():
+        rest = moved[stream]
         bounded[rest] = bounded[rest] + streams[stream] if rest in bounded else streams[stream]
     return bounded
 
@@ -151,7 +157,7 @@ def bound_slices(slices: Mapping[SliceKey, M], max_of: MaxOf) -> dict[SliceKey, 
     }
 
 
-def _moved(streams: Iterable[Stream], max_of: MaxOf) -> dict[Stream, Stream]:
+def crowded_out(streams: Iterable[Stream], max_of: MaxOf) -> dict[Stream, Stream]:
     """The streams that are not kept apart, each with the one that it is counted in."""
     values: defaultdict[Stream, dict[str, Stream]] = defaultdict(dict)
     for stream in streams:
