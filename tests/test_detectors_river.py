@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from river import drift
 
+from stream_monitor.config import parse_config
 from stream_monitor.detectors import River, make
 from stream_monitor.detectors.river_adapter import river_class
 from tests.oracles_detectors import changes_per_event, shifting_values
@@ -57,6 +58,12 @@ def test_every_river_detector_has_a_case() -> None:
             continue
         found.add(name)
     assert found == DETECTORS.keys()
+
+
+def test_the_configuration_names_them_all() -> None:
+    entries = [{"river": name, "params": params} for name, params in DETECTORS.items()]
+    document = {"predictions": {"topics": ["p"]}, "models": {"m": {"detectors": entries}}}
+    assert [one.entry() for one in parse_config(document).model("m").detectors] == entries
 
 
 @pytest.mark.parametrize("name", DETECTORS)

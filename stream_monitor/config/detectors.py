@@ -21,6 +21,7 @@ from stream_monitor.config.section import Section, complain, refuse
 from stream_monitor.config.values import Scalar
 
 DetectorName = Literal["adwin", "page_hinkley", "river"]
+RIVER_MODULES = ("drift", "drift.binary")
 
 
 @dataclass(frozen=True)
@@ -126,12 +127,11 @@ else:
 
 def river_detector(name: str) -> type[Any]:
     """The class of a detector by its name within river. Imports river, which takes a second."""
-    base = importlib.import_module("river.base").DriftDetector
-    drift = importlib.import_module("river.drift")
     known = {
-        f"drift.{key}": value
-        for key, value in vars(drift).items()
-        if inspect.isclass(value) and issubclass(value, base)
+        f"{path}.{key}": value
+        for path in RIVER_MODULES
+        for key, value in vars(importlib.import_module(f"river.{path}")).items()
+        if inspect.isclass(value) and hasattr(value, "drift_detected")
     }
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
