@@ -9,10 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import results, throughput
+from benchmarks import concept, results, throughput
 from tests.kafka.broker import KafkaUnavailableError
 
-SECTIONS = {throughput.SECTION: throughput.run}
+SECTIONS = {section.SECTION: section.run for section in (throughput, concept)}
 
 
 def main() -> int:

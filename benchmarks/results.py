@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -87,10 +87,10 @@ def save(
     section: str,
     figures: Mapping[str, float],
     settings: Mapping[str, Any],
-    rounds: list[list[Run]],
+    rounds: Sequence[Sequence[Any]],
     folder: Path,
 ) -> Path:
-    """Write SECTION.json, the form of every section."""
+    """Write SECTION.json, the form of every section. ``rounds`` holds dataclasses."""
     path = folder / f"{section}.json"
     content = {
         "section": section,
