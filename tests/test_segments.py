@@ -34,7 +34,7 @@ from stream_monitor.summary.summary import Summary
 from stream_monitor.summary.vocabulary import Texts
 from stream_monitor.watermark import Clock, judge
 from tests import inputs
-from tests.core import Schedule, flushes
+from tests.core import Schedule, comparable, flushes, run
 from tests.oracles_summary import Event, batch_of, hash64
 
 LAW = settings(
@@ -198,6 +198,21 @@ def summed(config: Config, logs: list[list[tuple[int, bytes]]], schedule: Schedu
             total.add(delta.key, Summary.from_bytes(delta.data))
     assert announced == sum(map(len, logs))
     return total.bounded(lambda model: config.model(model).segments_max)
+
+
+def test_alerts_on_segments_are_the_same_for_any_workers() -> None:
+    settings = inputs.config(
+        models={"*": {"learn": 500, "segments": ["channel", "country", "user"], "segments_max": 2}}
+    )
+    logs = inputs.messy(events=4_000, seconds=30)
+    alerts = [
+        comparable(run(parse_config(settings), logs, schedule))
+        for schedule in (Schedule(batch_max=5_000, seed=1), Schedule(workers=3, batch_max=40, seed=2))
+    ]
+    assert alerts[0] == alerts[1]
+    told = {(one["segment"]["field"], one["segment"]["value"]) for one in alerts[0] if one["segment"]}
+    assert told & {("channel", value) for value in ("web", "app", "shop")}
+    assert ("user", OTHER) in told
 
 
 def test_every_row_counts_once_and_a_late_one_in_no_segment() -> None:
