@@ -76,7 +76,8 @@ def join(found: Found, row: Row, first: dict[Any, int], known: dict[str, Any], s
     counts.update(predictions=1, unlabeled=not joined)
     fields = settings["models"][row["model"]]["segments"]
     start = row["ts"] // settings["cohort_ms"] * settings["cohort_ms"]
-    for segment in ("", *(f"{name}={text(row['features'].get(name))}" for name in fields)):
+    said = {name: "*empty*" if (one := row["features"].get(name)) == "" else text(one) for name in fields}
+    for segment in ("", *(f"{name}={value}" for name, value in said.items())):
         cohorts[*stream, segment, start]["predictions"] += 1
         cohorts[*stream, segment, start]["pairs"] += joined
 
