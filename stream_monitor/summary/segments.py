@@ -73,7 +73,7 @@ def values_of(column: Column | None, n: int) -> Texts:
     """The values of a column of n rows, None where no row has one; coded, each distinct one once.
 
     Numbers are written as JSON writes them, integral ones without a point; booleans "true" and "false".
-    Cost: 10 ns a row where texts are coded, 60 ns where they are numbers, and 1 us a distinct value.
+    Cost: 10 ns a row where texts are coded, 20 ns where they are numbers, and up to 1 us a distinct value.
     """
     column = column or Column(JsonType.ABSENT)
     values, types = Vocabulary(), column.types
@@ -106,7 +106,7 @@ def _distinct(column: Column, of: JsonType, rows: slice | Int64s) -> tuple[list[
 def segments_of(group: Group, fields: Sequence[str]) -> list[tuple[str, ...]]:
     """The segments of every row of a group, one a field in the order of ``fields``; not bounded in number.
 
-    Cost: ``values_of``, and 0.1 us a row and field.
+    Cost: ``values_of``, and 30 ns a row and field.
     """
     n = len(group.rows)
     if not fields:
