@@ -69,7 +69,7 @@ def observe(
     clocks: dict[Source, Clock],
     lateness_ms: Mapping[str, int] | int,
 ) -> Summaries:
-    """Summarise a batch, and move ``clocks`` on past it. The sum of results, bounded, is the same for any cut.
+    """Summarise a batch, and move ``clocks`` on past it. The bounded sum of results is the same for any cut.
 
     ``lateness_ms`` is one number or one per topic.
     """
