@@ -48,7 +48,7 @@ JUDGED = (
 )
 """The figures that are compared with the reference, those of them that an output has."""
 SIGNAL_FIGURES = {
-    "error": ("mean_error", "accuracy"),
+    "error": ("rmse", "accuracy"),
     "absolute_error": ("mae",),
     "percentage_error": ("mape",),
     "log_loss": ("log_loss",),
@@ -219,7 +219,10 @@ class QualityBook:
         of all predictions since then have a label.
         """
         output, _, signal = finding.signal.rpartition(".")
-        began = self._began(output, SIGNAL_FIGURES.get(signal, ()))
+        names = SIGNAL_FIGURES.get(signal, ())
+        if (signal, finding.score) == ("error", "location"):
+            names = ("mean_error", "accuracy")
+        began = self._began(output, names)
         if began is None:
             return replace(finding, basis=self._basis(list(self._cohorts)))
         since = [start for start in self._cohorts if start >= began[0]]

@@ -153,32 +153,16 @@ class JoinCodec:
         of_labels = is_label[records.source]
         batches: list[Batch | LabelBatch] = []
         if not of_labels.all():
-            batch = self._predictions.decode(_part(records, np.flatnonzero(~of_labels)))
+            batch = self._predictions.decode(records.take(np.flatnonzero(~of_labels)))
             batch.rejects = []
             batches.append(batch)
         if of_labels.any():
             places = np.flatnonzero(of_labels)
-            labels = self._labels.decode(_part(records, places))
+            labels = self._labels.decode(records.take(places))
             for reject in labels.rejects:
                 reject.record = int(places[reject.record])
             batches.append(labels)
         return batches
-
-
-def _part(records: Records, places: Int64s) -> Records:
-    """Give the records at some places; without copying where these are all."""
-    if len(places) == len(records):
-        return records
-    at = places.tolist()
-    return Records(
-        records.sources,
-        records.source[places],
-        records.offset[places],
-        records.timestamp[places],
-        [records.values[i] for i in at],
-        None if records.keys is None else [records.keys[i] for i in at],
-        None if records.headers is None else [records.headers[i] for i in at],
-    )
 
 
 def _of_tombstones(mapping: str, records: Records, tombstones: Int64s) -> list[Any]:

@@ -8,7 +8,7 @@ detector's state, lives here and in the snapshots.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stream_monitor.alerting.alert import Alert
@@ -29,16 +29,23 @@ VERSION = 1
 
 
 class Decider:
-    """``topics`` gives the lateness in ms of each topic with predictions; default: those of the
-    configuration. ``counters`` count what happened since the start of the process, for metrics.
+    """``topics`` gives the lateness in ms of each topic that observe reads, ``joined`` all those that join
+    reads; default: those of the configuration. ``counters`` count what happened since the start of the
+    process, for metrics.
     """
 
     def __init__(
-        self, config: Config, references: References, topics: Mapping[str, int] | None = None
+        self,
+        config: Config,
+        references: References,
+        topics: Mapping[str, int] | None = None,
+        joined: Sequence[str] | None = None,
     ) -> None:
         predictions = config.predictions
         self._lateness_ms = dict(topics or dict.fromkeys(predictions.topics, predictions.lateness_ms))
-        self._joined = [] if config.labels is None else [*self._lateness_ms, *config.labels.topics]
+        if joined is None and config.labels is not None:
+            joined = [*config.joined("predictions"), *config.joined("labels")]
+        self._joined = tuple(joined or ())
         self.counters: Counter[str] = Counter()
         self._events = EventJudge(config, references, self.counters)
         self._arrivals = ArrivalJudge(config, references, self.counters)
