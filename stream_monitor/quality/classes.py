@@ -56,6 +56,8 @@ class Total(IntEnum):
 
 
 TOTALS = Total.CONFIDENCE + CALIBRATION_BINS
+COUNTS = Total.LOG_LOSS
+"""The totals before it are counts, the others exact sums."""
 
 
 def kept_of(seen: Iterable[str]) -> tuple[str, ...]:
@@ -164,6 +166,6 @@ def histograms(net: Net, classes: int) -> tuple[Int64s, Int64s]:
     negatives, positives = table[:, 0].copy(), table[:, 1].copy()
     scored = net.between(SCORED, CALIBRATION).dense(WIDTH)
     mine = scored[:classes]
-    positives[:, 0] += mine - positives.sum(axis=1)
-    negatives[:, 0] += scored.sum() - mine - negatives.sum(axis=1)
+    positives[:, 0] += np.maximum(mine - positives.sum(axis=1), 0)
+    negatives[:, 0] += np.maximum(scored.sum() - mine - negatives.sum(axis=1), 0)
     return positives, negatives

@@ -1,4 +1,8 @@
-"""The figures of quality, from exact sums and counts: the only place of this room where rounding begins."""
+"""The figures of quality, from exact sums and counts: the only place of this room where rounding begins.
+
+Where pairs were lost (their deltas were, or were of another form) more may be taken back than had come. Then
+figures are wrong, as any would be, but they are numbers or None.
+"""
 
 from __future__ import annotations
 
@@ -37,27 +41,28 @@ def mean(total: int, squares: int | None, n: int, worse: Worse) -> Figure:
 
 def ratio(total: int, n: int) -> float:
     """An exact sum by a number."""
-    return total / (n << -UNIT_EXPONENT)
+    return quotient(total, n << -UNIT_EXPONENT)
+
+
+def quotient(over: int, under: int) -> float:
+    """Of integers of any size; infinite where float64 ends, as only damaged bytes can have it."""
+    try:
+        return over / under
+    except OverflowError:
+        return math.inf if over > 0 else -math.inf
 
 
 def error_of_mean(total: int, squares: int, n: int) -> float | None:
     """The standard error of a mean; None of a single value."""
     if n < 2:
         return None
-    return _root(max(spread(total, squares, n), 0), n * n * (n - 1) << 2 * -UNIT_EXPONENT)
+    variance = quotient(max(spread(total, squares, n), 0), n * n * (n - 1) << 2 * -UNIT_EXPONENT)
+    return math.sqrt(variance)
 
 
 def spread(total: int, squares: int, n: int) -> int:
     """n times the sum of squared deviations from the mean, in units of 2^-2148: no digit is lost."""
     return n * (squares << -UNIT_EXPONENT) - total * total
-
-
-def _root(over: int, under: int) -> float:
-    """The square root of a quotient of integers of any size."""
-    try:
-        return math.sqrt(over / under)
-    except OverflowError:
-        return math.inf
 
 
 def share(count: int, n: int, worse: Worse) -> Figure:

@@ -30,7 +30,7 @@ class Measures:
     A pair that is taken back leaves all figures as they were before it came. (It may leave its class among
     the ``classes``: where more than CLASSES_MAX are seen, that can put another one among the "other".)
     ``totals`` are the sums that the task names (regression.Total, classes.Total), ``net`` its tally.
-    Memory: 10 kB of totals and 16 bytes a used bin, at most 240,000 of them (64 classes with scores).
+    Memory: 10 kB of totals and 16 bytes a used bin, at most 480,000 of them (64 classes with scores).
     """
 
     task: Task

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stream_monitor.events import Float64s, Int64s
-from stream_monitor.quality.exact import bounded, squares
-from stream_monitor.quality.figures import Figure, error_of_mean, mean, ratio, share, spread
+from stream_monitor.quality.exact import UNIT_EXPONENT, bounded, squares
+from stream_monitor.quality.figures import Figure, error_of_mean, mean, quotient, ratio, share, spread
 from stream_monitor.quality.tally import Emissions, Net
 from stream_monitor.summary.codes import BINS, bins_of, fine_codes
 
@@ -37,6 +37,10 @@ class Total(IntEnum):
     PERCENTAGE_SQUARE = 9
     LABEL = 10
     LABEL_SQUARE = 11
+
+
+COUNTS = Total.ERROR
+"""The totals before it are counts, the others exact sums."""
 
 
 def numbers(values: Sequence[Any]) -> Float64s:
@@ -103,10 +107,10 @@ def figures(totals: Sequence[int]) -> dict[str, Figure]:
 def _rmse(square: int, fourth: int, n: int) -> Figure:
     if n <= 0:
         return Figure(None, max(n, 0), "higher")
-    value = math.sqrt(ratio(square, n))
+    value = math.sqrt(max(ratio(square, n), 0.0))
     error = error_of_mean(square, fourth, n)
     # By the delta method, from the error of the mean square.
-    known = error is not None and math.isfinite(error) and value > 0
+    known = error is not None and math.isfinite(error) and 0 < value < math.inf
     return Figure(value, n, "higher", error / (2 * value) if known and error is not None else None)
 
 
@@ -114,8 +118,8 @@ def _r2(totals: Sequence[int], n: int) -> Figure:
     around = spread(totals[Total.LABEL], totals[Total.LABEL_SQUARE], n) if n > 0 else 0
     if around <= 0:
         return Figure(None, max(n, 0), "lower")
-    unexplained = (n * totals[Total.SQUARE]) << 1074
-    return Figure((around - unexplained) / around, n, "lower")
+    unexplained = (n * totals[Total.SQUARE]) << -UNIT_EXPONENT
+    return Figure(quotient(around - unexplained, around), n, "lower")
 
 
 def percentage_errors(net: Net) -> tuple[Int64s, Int64s]:

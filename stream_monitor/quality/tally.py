@@ -47,9 +47,9 @@ class Net:
         return Net(self.keys[low:high] - first, self.counts[low:high])
 
     def dense(self, size: int) -> Int64s:
-        """The counts of all keys, int64 (size,)."""
+        """The counts of all keys, int64 (size,); 0 where more was taken back than had come."""
         counts = np.zeros(size, np.int64)
-        counts[self.keys] = self.counts
+        counts[self.keys] = np.maximum(self.counts, 0)
         return counts
 
     def halves(self) -> tuple[Net, Net]:

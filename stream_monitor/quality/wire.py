@@ -127,7 +127,10 @@ def read(form: MeasuresForm) -> tuple[tuple[int, ...], Net]:
     in_order = len(keys) == 0 or bool(keys[-1] < size and (gaps[1:] > 0).all())
     _require(in_order, "keys out of order")
     _require(bool((counts != 0).all()), "a count of zero")
-    return tuple(map(from_bytes, form.totals)), Net(keys, counts)
+    totals = tuple(map(from_bytes, form.totals))
+    plain = totals[: regression.COUNTS if is_regression else classes.COUNTS]
+    _require(all(abs(count) <= ROWS_MAX for count in plain), "counts out of bounds")
+    return totals, Net(keys, counts)
 
 
 def _require(holds: object, problem: str) -> None:
