@@ -43,6 +43,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._declare_input()
+        self._declare_join()
         self._declare_delivery()
         self._declare_decisions()
         self._declare_state()
@@ -71,6 +72,23 @@ class Metrics:
         )
         self.paused_partitions = self._gauge(
             "paused_partitions", "Partitions not read now, by reason.", "reason"
+        )
+
+    def _declare_join(self) -> None:
+        self.joined_rows = self._counter(
+            "joined_rows", "Predictions and labels by what the join made of them.", "outcome"
+        )
+        self.store_seconds = self._histogram(
+            "store_seconds", "Time to write the stores of the join after a commit.", _SECONDS
+        )
+        self.rebuilt_records = self._counter(
+            "rebuilt_records", "Records read again to bring stores of the join up to date."
+        )
+        self.rebuild_seconds = self._histogram(
+            "rebuild_seconds", "Time to bring the store of one partition up to date.", _RESTORE_SECONDS
+        )
+        self.rebuilding_partitions = self._gauge(
+            "rebuilding_partitions", "Partitions whose store is being brought up to date."
         )
 
     def _declare_delivery(self) -> None:

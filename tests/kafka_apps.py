@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +52,25 @@ def event(second: float, value: float = 0.0, model: str = "m", **more: Any) -> b
     return orjson.dumps({**fields, **more})
 
 
+Sent = tuple[int, str | None, str | None]
+"""Kafka timestamp (ms), key and value."""
+
+
 class Pipeline:
-    """One configuration under a name of its own, with its topics."""
+    """One configuration under a name of its own, with its topics: one of labels too, where ``labels`` are
+    set, and then no record is too old for Kafka."""
 
     def __init__(self, cluster: Cluster, partitions: int = 2, **settings: Any) -> None:
         self.cluster = cluster
         self.name = cluster.unique("p")
         self.input = f"{self.name}.predictions"
+        self.labels = f"{self.name}.labels"
+        if "labels" in settings:
+            settings = {**settings, "labels": {"topics": [self.labels], **settings["labels"]}}
         self.document = _document(self.name, cluster.bootstrap, self.input, settings)
         self.config: Config = parse_config(self.document)
-        cluster.create_topic(self.input, partitions)
+        for topic in [self.input, self.labels] if "labels" in settings else [self.input]:
+            cluster.create_topic(topic, partitions, {"retention.ms": "-1"} if "labels" in settings else None)
         create_topics(self.config)
         self._producer = Producer({"bootstrap.servers": cluster.bootstrap, "linger.ms": 1})
 
@@ -71,6 +80,13 @@ class Pipeline:
     def produce(self, *values: bytes | None, partition: int = 0) -> None:
         for value in values:
             self._producer.produce(self.input, value, partition=partition)
+            self._producer.poll(0)
+        assert self._producer.flush(30) == 0
+
+    def send(self, topic: str, partition: int, records: Iterable[Sent]) -> None:
+        """Kafka's timestamp is that of the record."""
+        for timestamp, key, value in records:
+            self._producer.produce(topic, value, key, partition=partition, timestamp=timestamp)
             self._producer.poll(0)
         assert self._producer.flush(30) == 0
 
@@ -107,7 +123,9 @@ class Pipeline:
 
     def read(self, topic: str, isolation: str = "read_committed") -> list[Message]:
         """All that is in a topic now, by partition and offset."""
-        return read_all(self.cluster, self.topic(topic) if topic != self.input else topic, isolation)
+        return read_all(
+            self.cluster, topic if topic in {self.input, self.labels} else self.topic(topic), isolation
+        )
 
     def committed(self, role: str, topic: str) -> dict[int, TopicPartition]:
         """Committed offsets of a role's group by partition."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import random
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from stream_monitor.config import parse_config
 from stream_monitor.errors import ConfigError, DataLossError, FormatError
-from stream_monitor.events import Delta, Progress, SliceKey, Source, Stream
+from stream_monitor.events import Delta, Flush, Progress, SliceKey, Source, Stream
 from stream_monitor.runtime.kafka import (
     assignor,
     check_properties,
@@ -22,13 +23,21 @@ from stream_monitor.runtime.kafka import (
     transactional_properties,
 )
 from stream_monitor.runtime.messages import Assembler, Outgoing, flush_messages, partition_of
-from stream_monitor.runtime.positions import Owned, ahead, decode_metadata, encode_metadata
+from stream_monitor.runtime.positions import (
+    Owned,
+    ahead,
+    decode_metadata,
+    decode_partitions,
+    encode_metadata,
+)
 from stream_monitor.runtime.record import Record
 from stream_monitor.runtime.share import decode_floor
 from stream_monitor.runtime.snapshots import PART_BYTES_MAX, Collector, Snapshot, snapshot_messages
 from stream_monitor.watermark import NEVER, Clock
 
 GOLDEN = Path(__file__).parent / "golden" / "flush-v1.txt"
+BEFORE_LABELS = GOLDEN.with_name("flush-v1-before-labels.txt")
+"""As releases wrote it that joined no labels: without segment, kind and stage."""
 
 
 def progress(partition: int = 0) -> Progress:
@@ -68,6 +77,16 @@ def test_the_bytes_of_a_flush_are_those_of_its_release() -> None:
     messages = flush_messages("w/1", [delta("m", 2)], [progress()], "s", 1)
     found = "".join(f"{dict(one.headers)} {one.key!r} {(one.value or b'').hex()}\n" for one in messages)
     assert found == GOLDEN.read_text()
+
+
+def test_a_flush_of_a_release_before_labels_is_one_of_observe() -> None:
+    assembler, flush = Assembler(), None
+    for offset, line in enumerate(BEFORE_LABELS.read_text().splitlines()):
+        headers, rest = ast.literal_eval(line[: line.index("}") + 1]), line[line.index("}") + 2 :]
+        flush = assembler.add(offset, list(headers.items()), bytes.fromhex(rest.split()[1]))
+    assert flush is not None
+    assert flush == Flush([delta("m", 2)], [progress()], 1, 2, "observe")
+    assert flush.deltas[0].kind == "events"
 
 
 def test_models_stay_in_their_partition_in_every_release() -> None:
@@ -123,6 +142,12 @@ def test_metadata_of_a_commit_comes_back(topic_id: str, event: int | None, claim
     assert decode_metadata(encode_metadata(topic_id, clock)) == (topic_id, clock)
 
 
+def test_the_count_of_partitions_travels_with_a_commit_where_ids_must_stay() -> None:
+    assert decode_partitions(encode_metadata("id", Clock(), 7)) == 7
+    assert decode_partitions(encode_metadata("id", Clock())) is None
+    assert decode_partitions(None) is None
+
+
 @pytest.mark.parametrize("text", ['{"v":2,"topic_id":"x","clock":1,"claim":null}', "[]", "{}", "\x00"])
 def test_metadata_that_is_newer_or_foreign_is_an_error(text: str) -> None:
     with pytest.raises(FormatError):
@@ -155,6 +180,13 @@ def test_who_is_drained_holds_nobody_back_and_who_showed_nothing_yet_holds_all()
     assert waiting(owned(0, 0, drained=True), owned(1, 1000)) == set()
     assert waiting(owned(0, NEVER), owned(1, 1000)) == {1}
     assert waiting(owned(0, NEVER, drained=True), owned(1, 1000)) == set()
+
+
+def test_who_waits_for_its_store_holds_nobody_back_and_has_no_news() -> None:
+    held = owned(0, 0)
+    held.held = True
+    assert waiting(held, owned(1, 1000)) == set()
+    assert not held.has_news
 
 
 def test_a_claim_does_not_put_a_partition_ahead() -> None:

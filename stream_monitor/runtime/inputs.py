@@ -1,4 +1,4 @@
-"""The input partitions of an observe worker: where each begins, what it claims, when it waits or stops."""
+"""The input partitions of a worker: where each begins, what it claims, when it waits or stops."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ from stream_monitor.config import Config
 from stream_monitor.errors import FormatError, StreamMonitorError
 from stream_monitor.events import Progress, Source
 from stream_monitor.metrics import Metrics
+from stream_monitor.runtime.input_topics import Topics, check_there
 from stream_monitor.runtime.members import Member
-from stream_monitor.runtime.positions import Owned, ahead, decode_metadata, encode_metadata
+from stream_monitor.runtime.positions import (
+    Owned,
+    ahead,
+    decode_metadata,
+    decode_partitions,
+    encode_metadata,
+)
 from stream_monitor.runtime.watch import Answer, TopicFacts, Watch
 from stream_monitor.watermark import NEVER, Clock
 
@@ -32,12 +39,19 @@ class Counts(Protocol):
 
 
 class Inputs:
-    """``clocks`` is the observer's own: a clock comes and goes there with its partition."""
+    """``clocks`` is that of who takes the batches: a clock comes and goes there with its partition."""
 
     def __init__(
-        self, config: Config, member: Member, watch: Watch, clocks: dict[Source, Clock], metrics: Metrics
+        self,
+        config: Config,
+        topics: Topics,
+        member: Member,
+        watch: Watch,
+        clocks: dict[Source, Clock],
+        metrics: Metrics,
     ) -> None:
         self._config = config.predictions
+        self.topics = topics
         self._member = member
         self._watch = watch
         self._clocks = clocks
@@ -48,15 +62,12 @@ class Inputs:
         self.owned: dict[Source, Owned] = {}
         self.sources: tuple[Source, ...] = ()
         self.index: dict[tuple[str | None, int | None], int] = {}
-        """Position in ``sources`` by topic and partition. A partition that is halted is in neither."""
+        """Position in ``sources`` by topic and partition. A partition that waits is in neither."""
 
     def start(self) -> None:
         """Learn the topics. StreamMonitorError where one does not exist."""
         facts = self._watch.facts()
-        if facts.missing:
-            missing = ", ".join(sorted(facts.missing))
-            message = f"predictions.topics: expected topics that exist, got {missing}"
-            raise StreamMonitorError(message)
+        check_there(self.topics, facts.missing)
         self._learn_topics(facts.topics)
 
     @property
@@ -72,7 +83,7 @@ class Inputs:
         self._reindex()
         placed = [self.owned[Source(one.topic, one.partition)] for one in partitions]
         self._member.place([TopicPartition(*one.source, one.next) for one in placed])
-        self._pause([one for one in placed if one.halted])
+        self._pause([one for one in placed if one.waits])
 
     def _locate(self, committed: TopicPartition) -> Owned:
         """Where to go on in a partition: its committed offset, and what is written there."""
@@ -87,9 +98,12 @@ class Inputs:
         elif committed.metadata:
             try:
                 committed_id, clock = decode_metadata(committed.metadata)
+                partitions = decode_partitions(committed.metadata)
+                self.topics.check_count(source.topic, partitions, self._topics[source.topic].partitions)
             except FormatError as error:
                 problem = str(error)
-        owned = Owned(source, topic_id, offset, offset, clock, time.monotonic())
+        is_new = committed.offset < 0
+        owned = Owned(source, topic_id, offset, offset, clock, time.monotonic(), is_new=is_new)
         self.owned[source] = owned
         self._clocks[source] = clock
         if committed_id != topic_id:
@@ -108,6 +122,9 @@ class Inputs:
                 self._metrics.forget_source(*source)
         self._reindex()
 
+    def forget_all(self) -> None:
+        self.forget([TopicPartition(*source) for source in self.owned])
+
     def rewind(self) -> None:
         """Go back to what is committed in every partition, with the clock that it had there."""
         reading = [TopicPartition(*one.source) for one in self.owned.values() if not one.halted]
@@ -118,10 +135,27 @@ class Inputs:
         if owned:
             places = {one: TopicPartition(*one.source, one.next) for one in self.owned.values()}
             self._member.move([places[one] for one in owned], list(places.values()))
-            self._pause(one for one in self.owned.values() if one.halted or one.paused)
+            self._pause(one for one in self.owned.values() if one.waits or one.paused)
+
+    def hold(self, sources: Iterable[Source]) -> None:
+        """Neither read nor report these until they are released."""
+        held = [self.owned[source] for source in sources]
+        for one in held:
+            one.held = True
+        self._pause(held)
+        self._reindex()
+
+    def release(self, sources: Iterable[Source]) -> None:
+        """Go on in these where they are committed."""
+        held = [self.owned[source] for source in sources]
+        for one in held:
+            one.held = one.paused = False
+            one.active_s = time.monotonic()
+        self._move(held)
+        self._reindex()
 
     def _reindex(self) -> None:
-        self.sources = tuple(source for source, owned in sorted(self.owned.items()) if not owned.halted)
+        self.sources = tuple(source for source, owned in sorted(self.owned.items()) if not owned.waits)
         self.index = {(source.topic, source.partition): i for i, source in enumerate(self.sources)}
 
     def _bounds(self, source: Source) -> tuple[int, int]:
@@ -209,25 +243,30 @@ class Inputs:
         for topic, facts in topics.items():
             known = self._topics.get(topic)
             if known is not None and known.id == facts.id and known.partitions != facts.partitions:
+                self.topics.check_count(topic, known.partitions, facts.partitions)
                 counts = {"topic": topic, "before": known.partitions, "now": facts.partitions}
                 log.warning("topic has another number of partitions", extra=counts)
             self._topics[topic] = facts
             self._ids.setdefault(topic, facts.id)
 
     def align(self) -> None:
-        """Let those wait that are too far ahead in event time, and those go on that are not any more."""
-        waiting = ahead(self.owned.values(), self._config.ahead_max_ms)
-        stop = [one for one in self.owned.values() if one.source in waiting and not one.paused]
-        going = (one for one in self.owned.values() if one.source not in waiting)
-        go = [one for one in going if one.paused and not one.halted]
+        """Let those wait that are too far ahead in event time, and those go on that are not any more.
+
+        Labels are what they are: days behind their predictions, and ahead of none.
+        """
+        aligned = [one for one in self.owned.values() if one.source.topic in self.topics.predictions]
+        waiting = ahead(aligned, self._config.ahead_max_ms)
+        stop = [one for one in aligned if one.source in waiting and not one.paused]
+        go = [one for one in aligned if one.source not in waiting and one.paused and not one.waits]
         self._pause(stop)
         if go:
             self._member.consumer.resume([TopicPartition(*one.source) for one in go])
         for one in (*stop, *go):
             one.paused = not one.paused
-        halted = len(self.owned) - len(self.sources)
+        owned = self.owned.values()
         self._metrics.paused_partitions.labels("ahead").set(len(waiting))
-        self._metrics.paused_partitions.labels("halted").set(halted)
+        self._metrics.paused_partitions.labels("halted").set(sum(one.halted for one in owned))
+        self._metrics.paused_partitions.labels("held").set(sum(one.held for one in owned))
 
     # What goes out
 
@@ -244,9 +283,11 @@ class Inputs:
         return reports
 
     def offsets(self, news: Iterable[Owned]) -> list[TopicPartition]:
-        return [
-            TopicPartition(*one.source, one.next, encode_metadata(one.topic_id, one.clock)) for one in news
-        ]
+        return [TopicPartition(*one.source, one.next, self._metadata(one)) for one in news]
+
+    def _metadata(self, one: Owned) -> str:
+        count = self._topics[one.source.topic].partitions if self.topics.labels else None
+        return encode_metadata(one.topic_id, one.clock, count)
 
 
 def _made_anew(before: str, now: str) -> str:

@@ -14,25 +14,40 @@ from stream_monitor.watermark import NEVER, Clock
 METADATA_VERSION = 1
 
 
-class Metadata(msgspec.Struct, frozen=True):
-    """What travels with a committed offset: the topic that it belongs to, and the clock there."""
+class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What travels with a committed offset: the topic that it belongs to, and the clock there.
+
+    ``partitions``: how many the topic had, where ids must stay on theirs.
+    """
 
     v: int
     topic_id: str
     clock: int | None
     claim: int | None
+    partitions: int | None = None
 
 
 _decoder = msgspec.json.Decoder(Metadata)
 
 
-def encode_metadata(topic_id: str, clock: Clock) -> str:
-    metadata = Metadata(METADATA_VERSION, topic_id, clock.known_event, clock.known_claim)
+def encode_metadata(topic_id: str, clock: Clock, partitions: int | None = None) -> str:
+    metadata = Metadata(METADATA_VERSION, topic_id, clock.known_event, clock.known_claim, partitions)
     return msgspec.json.encode(metadata).decode()
 
 
 def decode_metadata(text: str) -> tuple[str, Clock]:
     """The topic id and the clock. FormatError: written by a newer version, or not by us."""
+    metadata = _decoded(text)
+    event = NEVER if metadata.clock is None else metadata.clock
+    return metadata.topic_id, Clock(event, NEVER if metadata.claim is None else metadata.claim)
+
+
+def decode_partitions(text: str | None) -> int | None:
+    """How many partitions the topic had, where that was written. FormatError as above."""
+    return _decoded(text).partitions if text else None
+
+
+def _decoded(text: str) -> Metadata:
     try:
         metadata = _decoder.decode(text)
     except (msgspec.DecodeError, ValueError) as error:
@@ -41,8 +56,7 @@ def decode_metadata(text: str) -> tuple[str, Clock]:
     if metadata.v > METADATA_VERSION:
         message = f"committed offset: expected metadata version <= {METADATA_VERSION}, got {metadata.v}"
         raise FormatError(message)
-    event = NEVER if metadata.clock is None else metadata.clock
-    return metadata.topic_id, Clock(event, NEVER if metadata.claim is None else metadata.claim)
+    return metadata
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +64,8 @@ class Owned:
     """One input partition of this worker. [first, next) is what the coming flush will stand for.
 
     ``clock`` is the observer's own, shared. ``active_s`` is when it last brought something (monotonic),
-    ``end`` its last known end offset. A ``halted`` partition waits for a person, and says nothing.
+    ``end`` its last known end offset. A ``halted`` partition waits for a person, a ``held`` one for its
+    store: both are not read and say nothing. ``is_new``: nothing was ever committed for it.
     """
 
     source: Source
@@ -63,6 +78,8 @@ class Owned:
     drained: bool = False
     paused: bool = False
     halted: bool = False
+    held: bool = False
+    is_new: bool = False
     _reported: tuple[int, bool] | None = None
 
     def move(self, next_offset: int, now_s: float) -> None:
@@ -86,8 +103,12 @@ class Owned:
         self.clock.claim = max(self.clock.claim, time)
 
     @property
+    def waits(self) -> bool:
+        return self.halted or self.held
+
+    @property
     def has_news(self) -> bool:
-        return not self.halted and (self.next != self.first or self._reported != self._state())
+        return not self.waits and (self.next != self.first or self._reported != self._state())
 
     def report(self, partitions: int, rows: int, rejected: int, late: int) -> Progress:
         return Progress(
@@ -121,7 +142,7 @@ def ahead(owned: Iterable[Owned], ahead_max_ms: int) -> set[Source]:
     One that waits goes on once the others are within half of the distance, so that it does not
     change its mind with every batch (a pause throws away what was fetched ahead).
     """
-    reading = [one for one in owned if not one.halted]
+    reading = [one for one in owned if not one.waits]
     behind = [one.clock.event for one in reading if not one.drained]
     if not behind:
         return set()

@@ -1,4 +1,5 @@
-"""Run a worker: observe reads predictions and writes summaries, decide reads summaries and writes alerts.
+"""Run a worker: observe reads predictions and writes summaries, decide reads summaries and writes alerts;
+join reads predictions and labels and writes summaries of both together.
 
 Every process of one role needs a name of its own that stays the same over restarts: the host's by
 default, as a StatefulSet gives it. SIGTERM and Ctrl-C finish the commit that is due and end the worker.
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 
 from confluent_kafka import KafkaException
 from prometheus_client import CollectorRegistry
@@ -24,7 +26,7 @@ from stream_monitor.errors import StreamMonitorError
 from stream_monitor.metrics import Metrics
 from stream_monitor.runtime import logs
 from stream_monitor.runtime.health import Health
-from stream_monitor.runtime.workers import ROLES, worker
+from stream_monitor.runtime.workers import JOIN, ROLES, roles_of, worker
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +35,11 @@ END_TIMEOUT_S = 30
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="the YAML file")
-    roles = [*ROLES, "all"]
-    parser.add_argument("--role", choices=roles, default="all", help="default: both, as two processes")
+    roles = [*ROLES, JOIN, "all"]
+    all_roles = "default: observe, decide and, where labels are configured, join, as processes"
+    parser.add_argument("--role", choices=roles, default="all", help=all_roles)
     parser.add_argument("--name", default=socket.gethostname(), help="stable name (default: %(default)s)")
-    ports = "in place of http.port; of two processes, decide has the next one"
+    ports = "in place of http.port; of several processes, decide and join have the next ones"
     parser.add_argument("--port", type=int, help=ports)
 
 
@@ -48,7 +51,7 @@ def main(args: Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     if args.role == "all":
-        return _run_both(args, port, stop)
+        return _run_all(args, roles_of(config), port, stop)
     return _run_one(config, args.role, args.name, port, stop)
 
 
@@ -79,12 +82,12 @@ def _spare_the_collector() -> None:
     gc.set_threshold(100_000, 50, 1000)
 
 
-def _run_both(args: Namespace, port: int, stop: threading.Event) -> int:
-    """One process a role, for each keeps a processor busy. When one ends, the other is ended too."""
+def _run_all(args: Namespace, roles: Sequence[str], port: int, stop: threading.Event) -> int:
+    """One process a role, for each keeps a processor busy. When one ends, the others are ended too."""
     command = [sys.executable, "-m", "stream_monitor.cli", "run", args.config, "--name", args.name]
     processes = [
         subprocess.Popen([*command, "--role", role, "--port", str(port and port + i)])  # noqa: S603 (our own)
-        for i, role in enumerate(ROLES)
+        for i, role in enumerate(roles)
     ]
     while not stop.is_set() and all(process.poll() is None for process in processes):
         stop.wait(0.2)

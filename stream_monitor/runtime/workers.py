@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -19,7 +20,11 @@ from stream_monitor.observe import Observer
 from stream_monitor.reference import References
 from stream_monitor.runtime import client_log
 from stream_monitor.runtime.decide_worker import DecideWorker
+from stream_monitor.runtime.decoding import Decoding, mapped
 from stream_monitor.runtime.health import Health
+from stream_monitor.runtime.input_topics import Topics
+from stream_monitor.runtime.input_worker import InputWorker, NoStores, Task
+from stream_monitor.runtime.inputs import Inputs
 from stream_monitor.runtime.kafka import (
     admin_properties,
     check_properties,
@@ -29,7 +34,6 @@ from stream_monitor.runtime.kafka import (
     transactional_properties,
 )
 from stream_monitor.runtime.members import Member
-from stream_monitor.runtime.observe_worker import ObserveWorker
 from stream_monitor.runtime.outbox import AtLeastOnceOutbox, Outbox, TransactionalOutbox
 from stream_monitor.runtime.restore import Store
 from stream_monitor.runtime.watch import Watch
@@ -37,39 +41,61 @@ from stream_monitor.runtime.watch import Watch
 log = logging.getLogger(__name__)
 
 ROLES = ("observe", "decide")
+"""Of every pipeline."""
+
+JOIN = "join"
+"""Of those with labels."""
+
 UNSAFE = "STREAM_MONITOR_UNSAFE_NO_TRANSACTIONS"
 """Set to 1 by the test that proves that the crash tests see duplicates. Never by a user."""
 
 CALL_TIMEOUT_S = 10.0
+OBSERVED_ROWS_MAX = 1_000_000
+
+
+def roles_of(config: Config) -> list[str]:
+    return [*ROLES, JOIN] if config.labels is not None else [*ROLES]
 
 
 def worker(
     role: str, config: Config, name: str, metrics: Metrics, health: Health, *, embedded: bool = False
-) -> ObserveWorker | DecideWorker:
+) -> InputWorker | DecideWorker:
     """A worker of ``role`` that is about to join. ``embedded``: on the demo's broker, at least once.
 
-    ConfigError: Kafka properties that cannot be; StreamMonitorError: topics that are not there.
+    ConfigError: Kafka properties that cannot be; StreamMonitorError: topics that are not there, or that
+    cannot be joined.
     """
     check_properties(config)
     admin = AdminClient(admin_properties(config), logger=client_log.log)
     _check_topics(admin, config)
-    make = _observe if role == "observe" else _decide
-    return make(config, name, admin, metrics, health, embedded=embedded)
+    makers: dict[str, Callable[..., InputWorker | DecideWorker]]
+    makers = {"observe": _observe, "decide": _decide, JOIN: _join}
+    return makers[role](config, name, admin, metrics, health, embedded=embedded)
 
 
 def _observe(
     config: Config, name: str, admin: AdminClient, metrics: Metrics, health: Health, *, embedded: bool
-) -> ObserveWorker:
-    return ObserveWorker(
-        config,
-        JsonCodec(config),
-        Observer(config, References(config)),
-        Member(consumer_properties(config, "observe", name)),
-        _outbox("observe", config, name, metrics, embedded=embedded),
-        Watch(admin, config.predictions.topics, topic_ids=not embedded),
-        metrics,
-        health,
-    )
+) -> InputWorker:
+    topics = Topics(config.predictions.topics)
+    observer, codec = Observer(config, References(config)), JsonCodec(config)
+    decoding = Decoding(lambda records: [codec.decode(records)], mapped(config.predictions.fields))
+    member = Member(consumer_properties(config, "observe", name))
+    watch = Watch(admin, topics.all, topic_ids=not embedded)
+    inputs = Inputs(config, topics, member, watch, observer.clocks, metrics)
+    outbox = _outbox("observe", config, name, metrics, embedded=embedded)
+    task = Task("observe", decoding, observer, NoStores(), OBSERVED_ROWS_MAX)
+    return InputWorker(config, task, inputs, member, outbox, metrics, health)
+
+
+def _join(
+    config: Config, name: str, admin: AdminClient, metrics: Metrics, health: Health, *, embedded: bool
+) -> InputWorker:
+    from stream_monitor.runtime.joining import join_parts  # noqa: PLC0415 (RocksDB is for this role alone)
+
+    member = Member(consumer_properties(config, JOIN, name))
+    task, inputs = join_parts(config, admin, member, metrics, topic_ids=not embedded)
+    outbox = _outbox(JOIN, config, name, metrics, embedded=embedded)
+    return InputWorker(config, task, inputs, member, outbox, metrics, health)
 
 
 def _decide(

@@ -19,8 +19,8 @@ import pytest
 
 from stream_monitor.events import Progress
 from stream_monitor.runtime.decide_worker import DecideWorker
+from stream_monitor.runtime.input_worker import InputWorker
 from stream_monitor.runtime.messages import Report
-from stream_monitor.runtime.observe_worker import ObserveWorker
 from tests.e2e.pipelines import append_ms
 from tests.independent_count import count, headers_of
 from tests.kafka.broker import Cluster
@@ -267,7 +267,7 @@ def test_a_worker_that_dies_over_idle_partitions_stops_the_watermark_until_they_
 
 
 def owned(observe: Running) -> list[int]:
-    assert isinstance(observe.worker, ObserveWorker)
+    assert isinstance(observe.worker, InputWorker)
     return [source.partition for source in observe.worker._inputs.sources]
 
 

@@ -1,6 +1,7 @@
-"""The observe worker: predictions in; summary deltas, progress and rejects out, exactly once.
+"""The worker of a stage that reads input: deltas, progress and rejects out, exactly once.
 
     poll -> decode -> observe -> produce deltas -> commit
+    poll -> decode -> join -> produce deltas -> commit -> write the store
 
 One thread does it all. Between two commits it holds nothing that the input does not hold too: whatever
 goes wrong, it drops what it has and goes back to what is committed.
@@ -12,66 +13,132 @@ import logging
 import os
 import threading
 import time
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
-from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from stream_monitor.config import Config
-from stream_monitor.events import Batch, Int64s, Records, Source
+from stream_monitor.events import Batch, Delta, Int64s, LabelBatch, Source, Stage
+from stream_monitor.join.store import StoreDamagedError
 from stream_monitor.metrics import Metrics
-from stream_monitor.observe import Observer
+from stream_monitor.runtime.decoding import Decoding
 from stream_monitor.runtime.health import Health
-from stream_monitor.runtime.inputs import Inputs
+from stream_monitor.runtime.inputs import Counts, Inputs
 from stream_monitor.runtime.members import Member
 from stream_monitor.runtime.messages import Outgoing, flush_messages
 from stream_monitor.runtime.outbox import AbortedError, Outbox, ProducerFencedError
-from stream_monitor.runtime.record import headers_of
+from stream_monitor.runtime.positions import Owned
 from stream_monitor.runtime.rejects import reject_message
-from stream_monitor.runtime.watch import Watch
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.1
 BACKOFF_S = 0.5
-FLUSH_ROWS_MAX = 1_000_000
 FLUSH_REJECTED_BYTES_MAX = 16 * 2**20
 
 
-class Codec(Protocol):
-    """Records to a batch: one wire format."""
+class Flushed(Protocol):
+    """What a flush sends."""
 
-    def decode(self, records: Records) -> Batch:
-        """Never raises for what is in the records: that is rejected row by row."""
+    @property
+    def deltas(self) -> list[Delta]: ...
+
+    @property
+    def counts(self) -> Mapping[Source, Counts]: ...
 
 
-class ObserveWorker:
+class Core(Protocol):
+    """Batches in, deltas out: what a worker holds between two commits."""
+
+    def add(self, batch: Any) -> None: ...
+
+    def flush(self) -> Flushed: ...
+
+    def discard(self) -> None: ...
+
+
+class Stores(Protocol):
+    """What a worker keeps on disk of its partitions. It follows what is committed, and is never ahead."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why a partition is not read yet, if one is not."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether ``step`` has much to do."""
+
+    def located(self) -> None:
+        """Every partition owned stands now where it is committed."""
+
+    def step(self) -> None:
+        """A little of the work that is left."""
+
+    def committed(self, news: Iterable[Owned]) -> None:
+        """What was added since the last time is committed, and these partitions stand where they say."""
+
+    def forget(self) -> None:
+        """Close those of partitions that are not owned any more."""
+
+
+class NoStores:
+    """Observe keeps nothing."""
+
+    problem = None
+    busy = False
+
+    def located(self) -> None: ...
+
+    def step(self) -> None: ...
+
+    def committed(self, news: Iterable[Owned]) -> None: ...
+
+    def forget(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the stages differ in. ``rows_max`` bounds what is held between two commits."""
+
+    stage: Stage
+    decoding: Decoding
+    core: Core
+    stores: Stores
+    rows_max: int
+
+
+class InputWorker:
     """``run`` returns after ``stop`` was set and the last flush is committed.
 
     Raises FencedError when another process has its name, StreamMonitorError when it cannot go on.
-    Memory: the summaries of one commit interval, at most FLUSH_ROWS_MAX rows' and FLUSH_REJECTED_BYTES_MAX of
-    rejects, and librdkafka's fetch queue.
+    Memory: what the core makes of one commit interval, at most ``rows_max`` rows',
+    FLUSH_REJECTED_BYTES_MAX of rejects, and librdkafka's fetch queue.
     """
 
     def __init__(
         self,
         config: Config,
-        codec: Codec,
-        observer: Observer,
+        task: Task,
+        inputs: Inputs,
         member: Member,
         outbox: Outbox,
-        watch: Watch,
         metrics: Metrics,
         health: Health,
     ) -> None:
         self._config = config
-        self._codec = codec
-        self._observer = observer
+        self._stage = task.stage
+        self._decoding = task.decoding
+        self._core = task.core
+        self._stores = task.stores
+        self._rows_max = task.rows_max
+        self._inputs = inputs
         self._member = member
         self._outbox = outbox
         self._metrics = metrics
         self._health = health
-        self._inputs = Inputs(config, member, watch, observer.clocks, metrics)
         self._rejects: list[Outgoing] = []
         self._rejected_bytes = 0
         self._rows = 0
@@ -80,25 +147,23 @@ class ObserveWorker:
         self._flush_prefix = f"{member.name}/{os.urandom(6).hex()}"
         self._joined = False
         self._aborted: AbortedError | None = None
-        fields = config.predictions.fields
-        mapped = [str(getattr(fields, name)) for name in type(fields).model_fields]
-        self._wants_keys = "key" in mapped
-        self._wants_headers = any(one.startswith("header:") for one in mapped)
 
     def run(self, stop: threading.Event) -> None:
         try:
             self._inputs.start()
-            topics = self._config.predictions.topics
+            topics = self._inputs.topics.all
             self._member.subscribe(topics, self._on_assign, self._on_revoke, self._on_lost)
             while not stop.is_set():
                 self._step(stop)
             self._flush()
         finally:
             self._member.close()
+            self._inputs.forget_all()
+            self._stores.forget()
 
     def _step(self, stop: threading.Event) -> None:
         self._tell()
-        records, events = self._member.poll(POLL_S)
+        records, events = self._member.poll(0.0 if self._stores.busy else POLL_S)
         if self._aborted is not None:
             # What was read meanwhile goes too: it may be from before or from after.
             self._go_back(self._aborted, stop)
@@ -111,13 +176,15 @@ class ObserveWorker:
             self._drop(AbortedError("a topic changed under what was read"))
             return
         self._inputs.align()
+        if self._aborted is None:
+            self._step_stores()
         if self._is_due():
             self._flush()
 
     def _tell(self) -> None:
         self._health.tick()
         if self._joined:
-            problem = self._inputs.problem
+            problem = self._inputs.problem or self._stores.problem
             self._health.ready(problem is None, problem or "")
 
     # In
@@ -134,23 +201,28 @@ class ObserveWorker:
             messages = [messages[i] for i in np.flatnonzero(new)]
             source, offset = source[new], offset[new]
         if messages:
-            batch = self._codec.decode(self._records(messages, source, offset))
-            self._observer.add(batch)
+            self._take(messages, source, offset)
+
+    def _take(self, messages: list[Message], source: Int64s, offset: Int64s) -> None:
+        batches = self._decoding.batches(messages, self._inputs.sources, source, offset)
+        try:
+            for batch in batches:
+                self._core.add(batch)
+        except StoreDamagedError as error:
+            self._drop(AbortedError(str(error)))
+            return
+        for batch in batches:
             self._note(batch, messages)
-            self._move(source, offset)
+        self._move(source, offset)
 
-    def _records(self, messages: list[Message], source: Int64s, offset: Int64s) -> Records:
-        return Records(
-            sources=self._inputs.sources,
-            source=source,
-            offset=offset,
-            timestamp=np.array([one.timestamp()[1] for one in messages], np.int64),
-            values=[one.value() for one in messages],
-            keys=[one.key() for one in messages] if self._wants_keys else None,
-            headers=[headers_of(one) for one in messages] if self._wants_headers else None,
-        )
+    def _step_stores(self) -> None:
+        try:
+            self._stores.step()
+        except KafkaException as error:
+            # Brokers come back, and the store stays where it is until then.
+            self._drop(AbortedError(f"a store cannot be brought up to date: {error.args[0].str()}"))
 
-    def _note(self, batch: Batch, messages: list[Message]) -> None:
+    def _note(self, batch: Batch | LabelBatch, messages: list[Message]) -> None:
         self._rows += len(batch)
         topic = self._config.topic("rejects")
         for reject in batch.rejects:
@@ -187,21 +259,24 @@ class ObserveWorker:
 
     def _on_assign(self, partitions: list[TopicPartition]) -> None:
         self._inputs.assigned(partitions)
+        self._stores.located()
         self._next_flush_s = 0.0
         self._say_change("assigned", partitions)
 
     def _on_revoke(self, partitions: list[TopicPartition]) -> None:
         self._flush()
         self._inputs.forget(partitions)
+        self._stores.forget()
         self._say_change("revoked", partitions)
 
     def _on_lost(self, partitions: list[TopicPartition]) -> None:
         self._drop(AbortedError("partitions lost"))
         self._inputs.forget(partitions)
+        self._stores.forget()
         self._say_change("lost", partitions)
 
     def _say_change(self, change: str, partitions: list[TopicPartition]) -> None:
-        self._metrics.rebalances.labels("observe", change).inc()
+        self._metrics.rebalances.labels(self._stage, change).inc()
         names = [f"{one.topic}/{one.partition}" for one in partitions]
         log.info("partitions change", extra={"change": change, "partitions": names})
         self._joined = True
@@ -211,7 +286,7 @@ class ObserveWorker:
     def _is_due(self) -> bool:
         return (
             time.monotonic() >= self._next_flush_s
-            or self._rows >= FLUSH_ROWS_MAX
+            or self._rows >= self._rows_max
             or self._rejected_bytes >= FLUSH_REJECTED_BYTES_MAX
         )
 
@@ -224,12 +299,12 @@ class ObserveWorker:
         news = self._inputs.news()
         if not news:
             return
-        observed = self._observer.flush()
-        progress = self._inputs.progress(news, observed.counts)
+        flushed = self._core.flush()
+        progress = self._inputs.progress(news, flushed.counts)
         self._flushes += 1
         flush_id = f"{self._flush_prefix}-{self._flushes}"
         summaries, partitions = self._config.topic("summaries"), self._config.summaries.partitions
-        messages = flush_messages(flush_id, observed.deltas, progress, summaries, partitions)
+        messages = flush_messages(flush_id, flushed.deltas, progress, summaries, partitions, self._stage)
         try:
             self._outbox.send(messages + self._rejects, self._inputs.offsets(news), self._member.consumer)
         except AbortedError as error:
@@ -237,11 +312,19 @@ class ObserveWorker:
             return
         for one in news:
             one.committed()
-        self._metrics.commit_seconds.labels("observe").observe(time.monotonic() - started_s)
-        self._metrics.produced_deltas.inc(len(observed.deltas))
-        for source, counts in observed.counts.items():
+        self._metrics.commit_seconds.labels(self._stage).observe(time.monotonic() - started_s)
+        self._metrics.produced_deltas.inc(len(flushed.deltas))
+        for source, counts in flushed.counts.items():
             self._metrics.consumed_rows.labels(source.topic).inc(counts.rows + counts.rejected)
         self._clear()
+        self._write_stores(news)
+
+    def _write_stores(self, news: list[Owned]) -> None:
+        """What is committed is committed: a store that cannot follow is made again."""
+        try:
+            self._stores.committed(news)
+        except StoreDamagedError as error:
+            self._drop(AbortedError(str(error)))
 
     def _clear(self) -> None:
         self._rejects = []
@@ -249,17 +332,18 @@ class ObserveWorker:
 
     def _drop(self, error: AbortedError) -> None:
         """Nothing since the last commit counts. ``_go_back`` has to follow, outside of callbacks."""
-        self._observer.discard()
+        self._core.discard()
         self._clear()
         self._aborted = self._aborted or error
 
     def _go_back(self, error: AbortedError, stop: threading.Event) -> None:
-        self._metrics.aborts.labels("observe").inc()
+        self._metrics.aborts.labels(self._stage).inc()
         log.warning("back to the committed offsets", extra={"error": str(error)})
         if isinstance(error, ProducerFencedError):
             self._member.await_verdict(stop)
             self._outbox.renew()
         stop.wait(BACKOFF_S)
         self._inputs.rewind()
+        self._stores.located()
         self._aborted = None
         self._next_flush_s = 0.0
