@@ -212,7 +212,8 @@ def test_alerts_on_segments_are_the_same_for_any_workers() -> None:
     assert alerts[0] == alerts[1]
     told = {(one["segment"]["field"], one["segment"]["value"]) for one in alerts[0] if one["segment"]}
     assert told & {("channel", value) for value in ("web", "app", "shop")}
-    assert ("user", OTHER) in told
+    # What the other values have in common is not judged: who is among them changes.
+    assert OTHER not in {value for _, value in told}
 
 
 def test_every_row_counts_once_and_a_late_one_in_no_segment() -> None:

@@ -12,6 +12,7 @@ import msgspec
 from stream_monitor.alerting.alert import Alert
 from stream_monitor.checks.quality import Baseline, QualityBook
 from stream_monitor.checks.subject import Subject
+from stream_monitor.decide.following import follow
 from stream_monitor.errors import FormatError
 from stream_monitor.events import Delta, DeltaKind, Finding, Stream
 from stream_monitor.quality.cohorts import Cohorts
@@ -104,13 +105,19 @@ class ArrivalJudge:
     def load(self, data: bytes) -> Arrival:
         return Arrival.from_bytes(data)
 
+    def bound(self, streams: Mapping[Stream, Arrival]) -> dict[Stream, Arrival]:
+        return bound_segments(streams, self._segments_max)
+
     def close(
         self, model: str, start: int, streams: Mapping[Stream, Arrival], *, suspect: bool
     ) -> list[Alert]:
         config = self._config.model(model)
         judged = self._models.setdefault(model, {})
         alerts = []
-        for stream, arrival in sorted(bound_segments(streams, self._segments_max).items()):
+        followed, gone = follow(streams, judged, self._segments_max)
+        for stream in gone:
+            del judged[stream]
+        for stream, arrival in followed:
             if stream not in judged:
                 judged[stream] = self._begin(stream)
             for subject, finding in self._findings(judged[stream], start, arrival):
@@ -131,7 +138,8 @@ class ArrivalJudge:
 
     def _begin(self, stream: Stream) -> Judged:
         config, labels = self._config.model(stream.model), self._labels
-        file = self._references.of(stream.model)
+        # The file is of all predictions: a segment learns its own quality.
+        file = None if stream.segment else self._references.of(stream.model)
         baseline = None if file is None or not file.quality else Baseline.of(file.quality)
         book = QualityBook(config.quality, labels.cohort_ms, labels.horizon_ms, config.learn, baseline)
         return Judged(Subject(self._watched(config), {}, None if file is None else file.pairs), book)

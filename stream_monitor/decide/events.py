@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stream_monitor.alerting.alert import Alert
 from stream_monitor.checks.subject import Subject
+from stream_monitor.decide.following import follow
 from stream_monitor.events import Delta, Stream
 from stream_monitor.summary.segments import bound_segments
 from stream_monitor.summary.shape import Kind, Shape
@@ -54,20 +55,25 @@ class EventJudge:
     def load(self, data: bytes) -> Summary:
         return Summary.from_bytes(data)
 
+    def bound(self, streams: Mapping[Stream, Summary]) -> dict[Stream, Summary]:
+        return bound_segments(streams, self._segments_max)
+
     def close(
         self, model: str, start: int, streams: Mapping[Stream, Summary], *, suspect: bool
     ) -> list[Alert]:
         watched = self._models.setdefault(model, Watched())
         config = self._config.model(model)
         alerts: list[Alert] = []
-        for stream, summary in sorted(bound_segments(streams, self._segments_max).items()):
+        followed, gone = follow(streams, watched.subjects, self._segments_max)
+        for stream, summary in followed:
             self._counters["rows_late"] += summary.late - summary.late_idle
             self._counters["rows_late_idle"] += summary.late_idle
             if summary.rows:
                 watched.seen[stream] = start
                 found = self._alerts(stream, config, watched, start, summary, suspect=suspect)
                 alerts.extend(found)
-        for stream in [one for one, seen in watched.seen.items() if start - seen > STREAM_IDLE_MS_MAX]:
+        gone += [one for one, seen in watched.seen.items() if start - seen > STREAM_IDLE_MS_MAX]
+        for stream in set(gone):
             del watched.seen[stream], watched.subjects[stream]
         return alerts
 
@@ -83,7 +89,8 @@ class EventJudge:
     ) -> Iterator[Alert]:
         name: Kind = "features" if stream.of_features else "outputs"
         if stream not in watched.subjects:
-            file = self._references.of(stream.model)
+            # The file is of all events: a segment is another thing by nature, and learns what it is.
+            file = None if stream.segment else self._references.of(stream.model)
             reference = None if file is None else file.subjects[name]
             watched.subjects[stream] = Subject(config, getattr(config, name), reference)
         severity = "ticket" if stream.role == "shadow" else config.severity

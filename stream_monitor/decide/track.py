@@ -28,6 +28,9 @@ class Content(Protocol):
     def to_bytes(self) -> bytes: ...
 
 
+BOUND_AT = 64
+"""So many streams of a slice are gathered before their segments are bounded, or twice what that leaves."""
+
 C = TypeVar("C", bound=Content)
 
 
@@ -43,6 +46,9 @@ class Judge(Protocol[C]):
 
     def load(self, data: bytes) -> C:
         """A content that ``to_bytes`` wrote."""
+
+    def bound(self, streams: Mapping[Stream, C]) -> dict[Stream, C]:
+        """The streams of a slice, of segments no more than are kept apart."""
 
     def close(self, model: str, start: int, streams: Mapping[Stream, C], *, suspect: bool) -> list[Alert]:
         """One closed slice of a model, in order of time."""
@@ -62,6 +68,7 @@ class Slices(Generic[C]):
     open: dict[int, dict[Stream, C]] = field(default_factory=dict)
     suspect: set[int] = field(default_factory=set)
     version: int = 0
+    bound_at: int = BOUND_AT
 
 
 class Track(Generic[C]):
@@ -121,6 +128,10 @@ class Track(Generic[C]):
         content = self._judge.read(delta)
         streams = slices.open.setdefault(start, {})
         streams[stream] = streams[stream] + content if stream in streams else content
+        if len(streams) >= slices.bound_at:
+            # Many flushes may each bring other segments of a long slice.
+            slices.open[start] = self._judge.bound(streams)
+            slices.bound_at = max(slices.bound_at, 2 * len(slices.open[start]))
 
     def _begin(self, model: str) -> Slices[C]:
         slices: Slices[C] = Slices(self._judge.shape(model), self._judge.slice_ms(model))

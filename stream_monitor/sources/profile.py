@@ -1,7 +1,8 @@
 """Make the reference of a model from a file of its predictions (Parquet, CSV or JSON lines).
 
 The file is read twice: once for the shape of every signal, and once more on the grid that follows from it,
-so that means and standard deviations are exact. The order of the events does not matter.
+so that means and standard deviations are exact; where its rows have labels, once more for the quality of the
+model. The order of the events does not matter.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from stream_monitor.codecs.json import JsonCodec
 from stream_monitor.config import Config, ModelConfig, Signal, load_config, parse_config
 from stream_monitor.errors import InputError
 from stream_monitor.observe import LIVE, observe
+from stream_monitor.quality.measures import Measures
 from stream_monitor.reference import SUBJECTS, Kind, Reference, ReferenceFile
 from stream_monitor.sources.files import read
+from stream_monitor.sources.holdout import holdout
 from stream_monitor.summary.codes import BINS, EXPONENT_MAX, bin_value
 from stream_monitor.summary.grid import Grid
 from stream_monitor.summary.shape import Kind as Subject
@@ -95,7 +98,8 @@ def profile(path: Path, config: Config, model: str | None = None) -> Profile:
     for subject, reference in references.items():
         summary = exact[subject].select(reference.kinds)
         references[subject] = Reference.of(summary, declared[subject], reference.grids)
-    return Profile(name, ReferenceFile(references), rejected, others)
+    pairs, quality = holdout(path, config, name)
+    return Profile(name, ReferenceFile(references, pairs, quality), rejected, others)
 
 
 def _first_model(path: Path, config: Config) -> str:
@@ -171,6 +175,9 @@ def _show(made: Profile, settings: ModelConfig) -> None:
         reference = made.file.subjects[subject]
         console.print(f"{made.model}: {subject} of {reference.summary.rows:,} events", markup=False)
         console.print(_table(reference, settings))
+    for output, measures in sorted(made.file.quality.items()):
+        console.print(f"{made.model}: quality of {output} by {measures.n:,} labels", markup=False)
+        console.print(_quality(measures))
     for reason, count in sorted(made.rejected.items()):
         console.print(f"rejected, {reason}: {count:,}", markup=False)
 
@@ -190,6 +197,17 @@ def _table(reference: Reference, settings: ModelConfig) -> Table:
             table.add_row(name, kind, share, *_numbers(reference, row), note)
         else:
             table.add_row(name, kind, share, "", "", "", "", _top(summary, name))
+    return table
+
+
+def _quality(measures: Measures) -> Table:
+    table = Table("measure", box=None, pad_edge=False)
+    for column in ("value", "standard error"):
+        table.add_column(column, justify="right")
+    for name, figure in sorted(measures.figures().items()):
+        if figure.value is not None:
+            error = "" if figure.standard_error is None else f"{figure.standard_error:.3g}"
+            table.add_row(name, f"{figure.value:.6g}", error)
     return table
 
 
