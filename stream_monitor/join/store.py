@@ -33,6 +33,10 @@ Puts = Mapping[int, Mapping[Key, Entry]]
 """Entries by bucket and key; each takes the place of the one before."""
 
 
+_KEPT = {"task", "prediction", "score", "classes"}
+"""The settings of quality that say what is kept of a prediction."""
+
+
 class StoreDamagedError(StreamMonitorError):
     """A store is missing a part, damaged, or of another form. It has to be removed and rebuilt."""
 
@@ -128,7 +132,7 @@ def form_of(config: Config) -> str:
     assert config.labels is not None
     models = {
         name: {
-            "quality": {output: one.model_dump(mode="json") for output, one in model.quality.items()},
+            "quality": {output: one.model_dump(include=_KEPT) for output, one in model.quality.items()},
             "segments": model.segments,
         }
         for name, model in config.models.items()
