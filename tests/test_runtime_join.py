@@ -27,8 +27,13 @@ from confluent_kafka.admin import (
 from stream_monitor.config import parse_config
 from stream_monitor.errors import StreamMonitorError
 from stream_monitor.events import Delta, Progress, Source, Stream
+from stream_monitor.join.store import Position
 from stream_monitor.quality.cohorts import Cohorts
 from stream_monitor.runtime.catching_up import CatchingUp
+from stream_monitor.runtime.positions import Owned
+from stream_monitor.runtime.store import RocksStores
+from stream_monitor.runtime.stores import unfit
+from stream_monitor.watermark import Clock
 from tests import join_feed, join_oracle
 from tests.join_feed import LABELS, PREDICTIONS, Feed
 from tests.kafka.broker import Cluster
@@ -39,13 +44,13 @@ FIGURES = {"mae", "mean_error", "mape", "rmse"}
 POINTS = ("after_produce", "before_commit", "in_commit", "after_commit", "before_store", "after_store")
 
 
-def pipeline_of(kafka: Cluster, folder: Path, partitions: int = 1, **settings: Any) -> Pipeline:
+def pipeline_of(cluster: Cluster, folder: Path, partitions: int = 1, **settings: Any) -> Pipeline:
     """One that ``join_feed`` is made for."""
     known = join_feed.config(**settings)
     labels = {name: value for name, value in known.pop("labels").items() if name != "topics"}
     predictions = {name: value for name, value in known.pop("predictions").items() if name != "topics"}
     labels = {**labels, "store": str(folder / "store")}
-    return Pipeline(kafka, partitions, labels=labels, predictions=predictions, **known)
+    return Pipeline(cluster, partitions, labels=labels, predictions=predictions, **known)
 
 
 def prediction(name: str, second: int, value: float, **more: Any) -> Sent:
@@ -301,7 +306,8 @@ def share(feed: Feed, end: float) -> int:
 
 
 def test_a_store_ahead_of_what_is_committed_is_made_again(kafka: Cluster, tmp_path: Path) -> None:
-    pipeline = pipeline_of(kafka, tmp_path)
+    properties = {"bootstrap.servers": kafka.bootstrap, "session.timeout.ms": 2000}
+    pipeline = pipeline_of(kafka, tmp_path, kafka=properties)
     feed = Feed.of(seed=11, predictions=400, partitions=1)
     for topic in (PREDICTIONS, LABELS):
         send(pipeline, feed, topic, 0, 0.5)
@@ -314,10 +320,15 @@ def test_a_store_ahead_of_what_is_committed_is_made_again(kafka: Cluster, tmp_pa
     with pipeline.running("join"):
         wait_for(lambda: committed(pipeline) == size(feed), "the other half")
     whole = cohorts(pipeline)
-    # As an operator may do it; an older copy of the offsets looks the same.
+    # As an operator may do it, once nobody is in the group; an older copy of the offsets looks the same.
     asked = ConsumerGroupTopicPartitions(pipeline.config.group("join"), earlier)
-    [answer] = kafka.admin().alter_consumer_group_offsets([asked]).values()
-    answer.result(30)
+    admin = kafka.admin()
+
+    def set_back() -> bool:
+        [answer] = admin.alter_consumer_group_offsets([asked]).values()
+        return all(one.error is None for one in answer.result(30).topic_partitions)
+
+    wait_for(set_back, "the group to be set back")
     with pipeline.running("join") as join:
         wait_for(lambda: committed(pipeline) == size(feed), "the other half, again")
         assert join.metric("rebuild_seconds_count") == 1
@@ -422,6 +433,48 @@ def test_workers_that_come_and_go_hand_over_partitions_and_count_every_pair_once
     assert_unbroken(pipeline)
 
 
+def test_a_store_that_another_has_open_is_waited_for(kafka: Cluster, tmp_path: Path) -> None:
+    pipeline = pipeline_of(kafka, tmp_path, 2)
+    elsewhere = RocksStores(pipeline.config).open(0)
+    with pipeline.running("join") as join:
+        for partition in (0, 1):
+            pipeline.send(pipeline.input, partition, [prediction(f"p{partition}", 0, 1.0)])
+        wait_for(lambda: committed(pipeline) == 1, "the prediction of the other partition")
+        wait_for(lambda: "expected it to be closed" in join.health.reply("/readyz", "").body.decode(), "why")
+        elsewhere.close()
+        wait_for(lambda: committed(pipeline) == 2, "both predictions")
+        wait_for(lambda: join.ready, "ready")
+    assert_unbroken(pipeline)
+
+
+def owned(topic: str, offset: int, clock: int = 5, topic_id: str = "id") -> Owned:
+    return Owned(Source(topic, 0), topic_id, offset, offset, Clock(clock), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "why"),
+    [
+        (Position("id", 20, 5, None), None),
+        (Position("id", 10, 3, None), None),
+        (Position("id", 20, 5, 9), None),
+        (Position("id", 21, 5, None), "l/0 is committed at 20, and the store stands at 21"),
+        (Position("other", 10, 5, None), "l/0 had the topic id other, and has id"),
+        (Position("id", 20, 4, None), "l/0 has the clock 5 there, and the store 4"),
+    ],
+)
+def test_a_store_fits_that_stands_where_its_sources_are_committed_or_before(
+    labels: Position, why: str | None
+) -> None:
+    positions = {Source("p", 0): Position("id", 7, 5, None), Source("l", 0): labels}
+    assert unfit(positions, [owned("p", 7), owned("l", 20)]) == why
+
+
+def test_a_store_of_other_topics_or_of_none_does_not_fit() -> None:
+    positions = {Source("p", 0): Position("id", 7, 5, None)}
+    assert unfit(positions, [owned("p", 7), owned("l", 20)]) == "made of p/0"
+    assert unfit({}, [owned("p", 7)]) == "empty"
+
+
 # What is refused
 
 
@@ -445,7 +498,8 @@ def alter(kafka: Cluster, topic: str, settings: dict[str, str]) -> None:
         for name, value in settings.items()
     ]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
-    kafka.admin().incremental_alter_configs([resource])[resource].result(30)
+    admin = kafka.admin()
+    admin.incremental_alter_configs([resource])[resource].result(30)
 
 
 def test_topics_of_unequal_partition_counts_are_refused(kafka: Cluster, tmp_path: Path) -> None:
@@ -457,9 +511,9 @@ def test_topics_of_unequal_partition_counts_are_refused(kafka: Cluster, tmp_path
 
 
 def grow(kafka: Cluster, topic: str, partitions: int) -> None:
-    kafka.admin().create_partitions([NewPartitions(topic, partitions)])[topic].result(30)
-    known = kafka.admin()
-    wait_for(lambda: len(known.list_topics(topic, timeout=10).topics[topic].partitions) == partitions, "more")
+    admin = kafka.admin()
+    admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(30)
+    wait_for(lambda: len(admin.list_topics(topic, timeout=10).topics[topic].partitions) == partitions, "more")
 
 
 def test_a_partition_count_that_grows_stops_the_worker_and_is_refused_ever_after(

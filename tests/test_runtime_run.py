@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+import msgspec
 import orjson
 import yaml
 from confluent_kafka import Producer
@@ -18,10 +19,11 @@ from stream_monitor.config import Config, parse_config
 from stream_monitor.metrics import Metrics
 from stream_monitor.runtime.embedded import PARTITIONS, EmbeddedBroker
 from stream_monitor.runtime.health import Health
+from stream_monitor.runtime.messages import Report
 from stream_monitor.runtime.tail import alerts
 from stream_monitor.runtime.workers import ROLES, worker
 from tests.kafka.broker import Cluster
-from tests.kafka_apps import Pipeline, event
+from tests.kafka_apps import Pipeline, event, wait_for
 
 CLI = [sys.executable, "-m", "stream_monitor.cli"]
 
@@ -60,6 +62,30 @@ def test_run_starts_both_roles_and_ends_both_and_alerts_are_shown(kafka: Cluster
         pipeline.config.group("observe"),
         pipeline.config.group("decide"),
     }
+
+
+def test_where_labels_are_configured_run_starts_the_join_too(kafka: Cluster, tmp_path: Path) -> None:
+    pipeline = Pipeline(kafka, partitions=1, labels={"horizon": "2h", "store": str(tmp_path / "store")})
+    path = tmp_path / "monitor.yaml"
+    path.write_text(yaml.safe_dump(pipeline.document))
+    run = subprocess.Popen(
+        [*CLI, "run", str(path), "--name", "one", "--port", "0"], stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for(lambda: {one.stage for one in stages(pipeline)} == {"observe", "join"}, "reports of both")
+        run.send_signal(signal.SIGTERM)
+        assert run.wait(30) == 0
+    finally:
+        run.kill()
+        run.wait()
+
+
+def stages(pipeline: Pipeline) -> list[Report]:
+    return [
+        msgspec.msgpack.decode(message.value() or b"", type=Report)
+        for message in pipeline.read("summaries")
+        if ("kind", b"progress") in (message.headers() or [])
+    ]
 
 
 def test_when_one_role_ends_the_other_is_ended_and_its_code_kept(kafka: Cluster, tmp_path: Path) -> None:

@@ -151,9 +151,12 @@ class CatchingUp:
 
     def _check_reach(self, reader: Consumer) -> None:
         for source, start in self._next.items():
-            low, _ = reader.get_watermark_offsets(TopicPartition(*source), timeout=CALL_TIMEOUT_S)
-            if start < self._goals[source] and start < low:
-                message = f"{source.topic}/{source.partition} begins at {low}, the store stands at {start}"
+            bounds = reader.get_watermark_offsets(TopicPartition(*source), timeout=CALL_TIMEOUT_S)
+            if bounds is None:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 (its own code)
+            if start < self._goals[source] and start < bounds[0]:
+                name = f"{source.topic}/{source.partition}"
+                message = f"{name} begins at {bounds[0]}, and the store stands at {start}"
                 raise LogGoneError(message)
 
     def _take(self, messages: list[Message]) -> None:

@@ -13,6 +13,7 @@ from stream_monitor.join.joins import Joins
 from stream_monitor.join.store import Position, history_ms
 from stream_monitor.metrics import Metrics
 from stream_monitor.runtime.catching_up import CatchingUp
+from stream_monitor.runtime.copies import as_copied
 from stream_monitor.runtime.decoding import Decoding, mapped
 from stream_monitor.runtime.input_topics import Topics, check_counts, check_retention, check_there, labels_of
 from stream_monitor.runtime.input_worker import Task
@@ -33,6 +34,7 @@ def join_parts(
     config: Config, admin: AdminClient, member: Member, metrics: Metrics, *, topic_ids: bool
 ) -> tuple[Task, Inputs]:
     """StreamMonitorError where the topics cannot be joined, or not for the whole of the horizon."""
+    config = as_copied(config)
     labels = labels_of(config)
     topics = Topics(config.joined("predictions"), config.joined("labels"))
     watch = Watch(admin, topics.all, topic_ids=topic_ids)
@@ -41,7 +43,7 @@ def join_parts(
     check_counts(topics, facts.topics)
     check_retention(admin, topics, labels.horizon_ms)
     check_placement(config)
-    joins, codec = Joins(config), JoinCodec(config)
+    joins, codec = Joins(config, topics.all), JoinCodec(config)
     # The id of a tombstone is its key.
     places = ["key", *mapped(config.predictions.fields), *mapped(labels.fields)]
     decoding = Decoding(codec.decode, places)
