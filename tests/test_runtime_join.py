@@ -264,7 +264,9 @@ def delete(folder: Path) -> None:
 
 
 def damage(folder: Path) -> None:
-    files = sorted(store_of(folder, 0).glob("*.sst"))
+    """Its files; where a young store has none yet, its write-ahead log."""
+    store = store_of(folder, 0)
+    files = sorted(store.glob("*.sst")) or sorted(store.glob("*.log"))
     assert files
     for file in files:
         data = bytearray(file.read_bytes())

@@ -20,8 +20,15 @@ from tests.kafka_apps import Pipeline, kill
 
 POINTS = {
     "observe": ("after_produce", "before_commit", "in_commit", "after_commit"),
+    "join": (
+        *("after_produce", "before_commit", "in_commit", "after_commit"),
+        *("before_store", "after_store", "in_rebuild"),
+    ),
     "decide": ("after_produce", "before_commit", "in_commit", "after_commit", "in_snapshot", "in_restore"),
 }
+AT_ONCE = {"in_restore", "in_rebuild"}
+"""What a life has to read again may be one record."""
+
 PASSES_MAX = 4
 ANY_MOMENT_S = 3.0
 START_TIMEOUT_S = 60.0
@@ -41,9 +48,8 @@ class Kill:
 def plan(role: str, each: int, anywhere: int, seed: int) -> list[Kill]:
     """``each`` kills at every fail point of the role and ``anywhere`` at any moment, in a mixed order."""
     choose = random.Random(f"{role} {seed}")
-    # What a life has to restore may be one record.
     aimed = [
-        Kill(f"{role}.{point}", 1 if point == "in_restore" else choose.randint(1, PASSES_MAX))
+        Kill(f"{role}.{point}", 1 if point in AT_ONCE else choose.randint(1, PASSES_MAX))
         for point in POINTS[role]
         for _ in range(each)
     ]
