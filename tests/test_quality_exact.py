@@ -128,12 +128,12 @@ def net(rows: list[tuple[int, int]]) -> Net:
 
 @given(KEYS, KEYS)
 def test_counts_add_up_and_cancel(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
-    total = net(one).plus(net(other), 10)
+    total = net(one) + net(other)
     assert total == net(other + one)
-    assert total.plus(net([(key, -count) for key, count in other]), 10) == net(one)
+    assert total + net([(key, -count) for key, count in other]) == net(one)
     assert (total.counts != 0).all()
     low, high = total.halves()
-    assert low.plus(high, 10) == total
+    assert low + high == total
     assert 0 <= len(low) - len(high) <= 1
     assert np.array_equal(total.between(4, 10).dense(6), total.dense(10)[4:])
     assert total.dense(10).min() >= 0

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stream_monitor.config import Quality
 from stream_monitor.quality.classes import CALIBRATION_BINS
-from stream_monitor.quality.curves import SCORE_BINS, score_bins
+from stream_monitor.quality.curves import SCORE_BINS, roc_auc, score_bins
 from stream_monitor.quality.figures import Figure
 from stream_monitor.quality.measures import Measures
 from stream_monitor.summary.codes import bin_value
@@ -220,6 +220,12 @@ def test_scores_in_bins_of_their_own_give_the_curves_exactly() -> None:
     assert value(figures, "roc_auc") == near(metrics.roc_auc_score(actual, scores))
 
 
+def test_the_area_of_more_pairs_than_int64_holds_is_exact() -> None:
+    counts = np.array([1, 2, 3], np.int64)
+    large, small = (roc_auc(counts * times, counts[::-1] * times) for times in (1 << 40, 1))
+    assert (large.value, large.low, large.high) == (small.value, small.low, small.high)
+
+
 @given(st.lists(st.floats(0, 1), min_size=2))
 def test_bins_of_scores_keep_their_order(scores: list[float]) -> None:
     bins = score_bins(np.array(sorted(scores)))
@@ -262,6 +268,13 @@ def test_more_taken_back_than_had_come_gives_numbers_or_none(rows: list[tuple[fl
 def test_a_class_that_is_told_counts_before_the_score() -> None:
     figures = measured(BINARY, [("yes", 0.1), ("no", 0.9), (None, 0.9)], ["yes", "no", "no"]).figures()
     assert value(figures, "accuracy") == near(2 / 3)
+
+
+@pytest.mark.parametrize(("score", "loss"), [(0.0, -math.log(1e-15)), (1.0, -math.log(1 - 1e-15))])
+def test_log_loss_takes_no_probability_for_certain(score: float, loss: float) -> None:
+    figures = measured(BINARY, [(None, score)], ["yes"]).figures()
+    assert value(figures, "log_loss") == pytest.approx(loss, rel=1e-15)
+    assert value(figures, "log_loss") > 0
 
 
 def test_true_is_one_where_one_is_positive() -> None:

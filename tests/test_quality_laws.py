@@ -99,6 +99,16 @@ def test_all_taken_back_leaves_nothing_but_names(pairs: list[Pair]) -> None:
     quality = {"amount": REGRESSION, "churn": BINARY, "kind": NAMED}
     mine = [Pair(one.cohort, one.inputs[:2] + one.inputs[3:], one.labels[:3]) for one in pairs]
     assert cohorts_of_pairs([*mine, *taken_back(mine)], quality) == {}
+    assert cohorts_of_pairs(mine, quality) + cohorts_of_pairs(taken_back(mine), quality) == {}
+
+
+def test_a_class_once_seen_stays_whenever_it_was_taken_back() -> None:
+    quality = {"kind": MULTICLASS}
+    seen = [Pair(0, (("x", None),), ("y",))]
+    there, gone = cohorts_of_pairs(seen, quality), cohorts_of_pairs(taken_back(seen), quality)
+    others = cohorts_of_pairs([Pair(0, (("a", None),), ("b",))], quality)
+    assert (there + gone) + others == there + (gone + others)
+    assert (there + gone + others)[0].measures["kind"].classes == ("a", "b", "x", "y")
 
 
 @given(PAIRS)

@@ -91,6 +91,10 @@ def test_a_number_is_one_as_prediction_and_as_label(value: Any, number: float | 
         assert inputs(REGRESSION, [{"y": value}]) == [number]
 
 
+def test_zero_has_no_sign() -> None:
+    assert str(label_of(-0.0, {"y": REGRESSION})) == "(0.0,)"
+
+
 def test_labels_are_members_where_there_are_several() -> None:
     quality = {"b": REGRESSION, "a": BINARY, "c": Quality(task="regression", label="amount")}
     assert label_of({"a": 1, "b": 2, "c": 3, "amount": 4}, quality) == ("1", 2.0, 4.0)

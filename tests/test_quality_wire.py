@@ -139,7 +139,9 @@ def largest(task: Task, keys: int) -> Measures:
     return Measures(task, task == "multiclass", of_task, totals, Net(spread, np.full(keys, -ROWS_MAX)))
 
 
-@pytest.mark.parametrize(("task", "keys"), [("regression", 5_000), ("binary", 3_000), ("multiclass", 400_000)])
+@pytest.mark.parametrize(
+    ("task", "keys"), [("regression", 5_000), ("binary", 3_000), ("multiclass", 400_000)]
+)
 def test_no_measures_are_longer_than_their_bound(task: Task, keys: int) -> None:
     cohort = Cohort(-ROWS_MAX, -ROWS_MAX, -ROWS_MAX, {"y" * wire.NAME_BYTES_MAX: largest(task, keys)})
     whole = Cohorts({-(1 << 60): cohort})

@@ -162,7 +162,8 @@ def histograms(net: Net, classes: int) -> tuple[Int64s, Int64s]:
 
     Both int64 (classes, SCORE_BINS). A pair with scores but none for the class has 0 for it.
     """
-    table = net.between(SCORES, SIZE).dense(SIZE - SCORES).reshape(CLASSES_MAX, 2, SCORE_BINS)[:classes]
+    size = classes * 2 * SCORE_BINS
+    table = net.between(SCORES, SCORES + size).dense(size).reshape(classes, 2, SCORE_BINS)
     negatives, positives = table[:, 0].copy(), table[:, 1].copy()
     scored = net.between(SCORED, CALIBRATION).dense(WIDTH)
     mine = scored[:classes]

@@ -156,7 +156,8 @@ def cohorts_of(
 ) -> Cohorts:
     """What n pairs change that come (sign 1) or are taken back (-1); pair i is of the cohort ``cohort[i]``.
 
-    Cost: about 1 us a pair and output, and 0.1 ms for each cohort and output.
+    Cost, for each output: 0.2 us (regression) or 0.4 us (binary) a pair, 0.5 us for each score of a class,
+    and 30 us a cohort.
     """
     if len(cohort) == 0:
         return Cohorts()

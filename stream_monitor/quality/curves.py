@@ -51,7 +51,9 @@ def roc_auc(positives: Int64s, negatives: Int64s) -> Figure:
 
 
 def _product(one: Int64s, other: Int64s) -> int:
-    """The sum of products, of any size."""
+    """The sum of products of counts, of any size."""
+    if int(one.sum()) * int(other.max()) < 1 << 62:
+        return int(one @ other)
     return sum(x * y for x, y in zip(one.tolist(), other.tolist(), strict=True) if x)
 
 

@@ -24,7 +24,7 @@ _ROOT_HALF = 0.7071067811865476
 
 
 def log(values: Float64s) -> Float64s:
-    """Of positive, normal numbers (n,). Cost: 0.1 us each."""
+    """Of positive, normal numbers (n,). Cost: 7 ns each."""
     fraction, exponent = np.frexp(values)
     small = fraction < _ROOT_HALF
     fraction = np.where(small, 2 * fraction, fraction)

@@ -67,7 +67,7 @@ class Measures:
             classes = of_classes.kept_of({*classes, *other.classes})
             mine = of_classes.moved(mine, self.classes, classes)
             theirs = of_classes.moved(theirs, other.classes, classes)
-        return Measures(self.task, self.named, classes, totals, mine.plus(theirs, size_of(self.task)))
+        return Measures(self.task, self.named, classes, totals, mine + theirs)
 
     def figures(self) -> dict[str, Figure]:
         """All figures by name: "mae", "accuracy", "recall.CLASS", "f1_macro", "roc_auc", ..."""

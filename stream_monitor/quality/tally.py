@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stream_monitor.events import Float64s, Int64s
 from stream_monitor.quality.exact import exact_sums
-from stream_monitor.summary.histogram import sum_by_key
+from stream_monitor.summary.histogram import run_starts, sum_by_key
 
 
 def _none() -> Int64s:
@@ -31,15 +31,22 @@ class Net:
     @classmethod
     def of(cls, keys: Int64s, counts: Int64s, size: int) -> Net:
         """Of keys in 0..size-1, in any order and repeated."""
-        keys, counts = sum_by_key(keys, counts, size)
+        return cls._left(*sum_by_key(keys, counts, size))
+
+    @classmethod
+    def _left(cls, keys: Int64s, counts: Int64s) -> Net:
         left = counts != 0
         return cls(keys, counts) if left.all() else cls(keys[left], counts[left])
 
-    def plus(self, other: Net, size: int) -> Net:
+    def __add__(self, other: Net) -> Net:
         if not len(self.keys) or not len(other.keys):
             return self if len(self.keys) else other
         keys = np.concatenate((self.keys, other.keys))
-        return Net.of(keys, np.concatenate((self.counts, other.counts)), size)
+        # Of two runs in order a stable sort is a merge, ten times as fast as another.
+        order = np.argsort(keys, kind="stable")
+        keys, counts = keys[order], np.concatenate((self.counts, other.counts))[order]
+        starts = run_starts(keys)
+        return Net._left(keys[starts], np.add.reduceat(counts, starts))
 
     def between(self, first: int, last: int) -> Net:
         """The counts of keys in first..last-1, as keys from 0 on."""

@@ -49,7 +49,7 @@ def class_text(value: Any) -> str | None:
 def label_of(value: Any, quality: Mapping[str, Quality]) -> Labels:
     """The label of each output: the value itself where there is one output, or its member for each.
 
-    Cost: 1 us.
+    Cost: 0.5 us an output.
     """
     if isinstance(value, dict):
         return tuple(_label(value.get(one.label or name), one) for name, one in sorted(quality.items()))
@@ -78,7 +78,7 @@ def _finite(value: Any) -> float | None:
 
 
 def inputs_of(group: Group, quality: Mapping[str, Quality]) -> list[Inputs]:
-    """What is kept of every row. Cost: 0.2 us an output and row, and as much for each class with a score."""
+    """What is kept of every row. Cost: 0.1 us a value, and 0.2 us for each score of a class."""
     rows = len(group.rows)
     outputs = [_OF_TASK[one.task](group.outputs, name, one, rows) for name, one in sorted(quality.items())]
     return list(zip(*outputs, strict=True)) if outputs else [()] * rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -13,6 +13,7 @@ from msgspec import Meta
 from stream_monitor.errors import FormatError
 from stream_monitor.quality import classes, regression
 from stream_monitor.quality.exact import BITS_MAX, from_bytes, to_bytes
+from stream_monitor.quality.measures import Task, size_of, totals_of
 from stream_monitor.quality.tally import Net
 from stream_monitor.summary.categories import TEXT_MAX
 from stream_monitor.summary.counts import ROWS_MAX
@@ -41,7 +42,7 @@ class MeasuresForm(msgspec.Struct, array_like=True, forbid_unknown_fields=True, 
     """Of one output. ``gaps`` between the ascending keys of the tally."""
 
     name: str
-    task: Literal["regression", "binary", "multiclass"]
+    task: Task
     named: bool
     classes: Classes
     totals: list[Sum]
@@ -69,10 +70,9 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Form)
 
 
-def bytes_max(task: str, keys: int) -> int:
+def bytes_max(task: Task, keys: int) -> int:
     """No measures with so many keys in their tally take more. Usual: 2 kB a cohort of 1,000 pairs."""
-    totals = len(regression.Total) if task == "regression" else classes.TOTALS
-    return _FIXED_BYTES_MAX + totals * _TOTAL_BYTES_MAX + keys * _ENTRY_BYTES_MAX
+    return _FIXED_BYTES_MAX + totals_of(task) * _TOTAL_BYTES_MAX + keys * _ENTRY_BYTES_MAX
 
 
 def encode(form: Form) -> bytes:
@@ -101,7 +101,7 @@ def decode(data: bytes) -> Form:
 
 def write(
     name: str,
-    task: Literal["regression", "binary", "multiclass"],
+    task: Task,
     names: Sequence[str],
     totals: Sequence[int],
     net: Net,
@@ -115,20 +115,17 @@ def write(
 
 def read(form: MeasuresForm) -> tuple[tuple[int, ...], Net]:
     """The totals and the tally of measures."""
-    is_regression = form.task == "regression"
-    expected = len(regression.Total) if is_regression else classes.TOTALS
-    _require(len(form.totals) == expected, "number of totals")
+    _require(len(form.totals) == totals_of(form.task), "number of totals")
     _require(all(one < two for one, two in pairwise(form.classes)), "classes not ascending")
     _require(form.task == "multiclass" or not (form.classes or form.named), "classes of another task")
     _require(len(form.gaps) == len(form.counts), "keys and counts differ in length")
     gaps, counts = np.array(form.gaps, np.int64), np.array(form.counts, np.int64)
     keys = np.cumsum(gaps)
-    size = regression.SIZE if is_regression else classes.SIZE
-    in_order = len(keys) == 0 or bool(keys[-1] < size and (gaps[1:] > 0).all())
+    in_order = len(keys) == 0 or bool(keys[-1] < size_of(form.task) and (gaps[1:] > 0).all())
     _require(in_order, "keys out of order")
     _require(bool((counts != 0).all()), "a count of zero")
     totals = tuple(map(from_bytes, form.totals))
-    plain = totals[: regression.COUNTS if is_regression else classes.COUNTS]
+    plain = totals[: regression.COUNTS if form.task == "regression" else classes.COUNTS]
     _require(all(abs(count) <= ROWS_MAX for count in plain), "counts out of bounds")
     return totals, Net(keys, counts)
 
