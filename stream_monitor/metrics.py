@@ -13,6 +13,7 @@ from stream_monitor import __version__
 MODELS_MAX = 1000
 OTHER = "other"
 
+_STREAM = ("model", "version", "role")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _RESTORE_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600)
 
@@ -110,6 +111,22 @@ class Metrics:
             "watermark_seconds", "Event time (epoch) up to which slices are closed.", "partition"
         )
         self.open_slices = self._gauge("open_slices", "Slices that still take rows.", "partition")
+        self.labels_watermark_seconds = self._gauge(
+            "labels_watermark_seconds", "Event time (epoch) up to which labels are judged.", "partition"
+        )
+        self.open_label_slices = self._gauge(
+            "open_label_slices", "Slices that still take pairs of predictions and labels.", "partition"
+        )
+        self.quality = self._gauge(
+            "quality_measure",
+            "Measure of the predictions of the last day before labels_watermark_seconds.",
+            *_STREAM,
+            "output",
+            "measure",
+        )
+        self.label_coverage_ratio = self._gauge(
+            "label_coverage_ratio", "Share of those predictions that have a label.", *_STREAM
+        )
         self.closed_slices = self._counter("closed_slices", "Slices closed and checked.")
         self.alerts = PerModel(self._counter("alerts", "Alerts published.", "model", "check", "severity"))
         self.suppressed_findings = PerModel(
@@ -149,11 +166,19 @@ class Metrics:
         for gauge in (
             self.watermark_seconds,
             self.open_slices,
+            self.labels_watermark_seconds,
+            self.open_label_slices,
             self.learning_signals,
             self.unwatchable_signals,
             self.snapshot_age_seconds,
         ):
             gauge.remove(partition)
+
+    def forget_stream(self, model: str, version: str, role: str) -> None:
+        """Drop what is said of the quality of a stream that this worker no longer decides about."""
+        labels = {"model": model, "version": version, "role": role}
+        self.quality.remove_by_labels(labels)
+        self.label_coverage_ratio.remove_by_labels(labels)
 
     def _counter(self, name: str, says: str, *labels: str) -> Counter:
         return Counter(f"stream_monitor_{name}", says, labels, registry=self._registry)

@@ -12,7 +12,7 @@ from stream_monitor.metrics import MODELS_MAX, Metrics
 
 UNITS = re.compile(
     r"_(records|rows|bytes|seconds|partitions|slices|signals|deltas|alerts|findings|tombstones"
-    r"|aborts|rebalances|verdicts|losses|info)$"
+    r"|aborts|rebalances|verdicts|losses|info|ratio|measure)$"
 )
 
 

@@ -16,7 +16,8 @@ from stream_monitor.checks.subject import Subject
 from stream_monitor.decide.arrivals import ArrivalJudge
 from stream_monitor.decide.events import EventJudge
 from stream_monitor.decide.track import Track
-from stream_monitor.events import Flush, Stage
+from stream_monitor.events import Flush, Stage, Stream
+from stream_monitor.quality.cohorts import Cohorts
 from stream_monitor.state import pack, unpack
 from stream_monitor.watermark import Ledger
 
@@ -91,11 +92,11 @@ class Decider:
         return sum(track.models[model].version for track in self._tracks.values() if model in track.models)
 
     def open_slices(self, stage: Stage = "observe") -> int:
-        return self._tracks[stage].open_slices()
+        return self._tracks[stage].open_slices() if stage in self._tracks else 0
 
     def watermark(self, stage: Stage = "observe") -> int | None:
         """All slices of this stage that end here or before are closed."""
-        return self._tracks[stage].closed
+        return self._tracks[stage].closed if stage in self._tracks else None
 
     def learning(self) -> dict[str, list[str]]:
         """By model, the signals that have no reference yet."""
@@ -104,6 +105,10 @@ class Decider:
     def unwatchable(self) -> dict[str, list[str]]:
         """By model, the signals that need `center` in the configuration to be seen at all."""
         return self._list("unwatchable")
+
+    def cohorts(self) -> Iterator[tuple[Stream, Cohorts]]:
+        """Of every stream and segment the cohorts that labels may still change."""
+        return ((stream, book.cohorts) for stream, book in self._arrivals.books())
 
     def _list(self, what: str) -> dict[str, list[str]]:
         listed: dict[str, set[str]] = defaultdict(set)

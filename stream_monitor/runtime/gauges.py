@@ -5,11 +5,23 @@ from __future__ import annotations
 import time
 from collections import Counter
 
+from prometheus_client import Gauge
+
+from stream_monitor.events import Stage, Stream
 from stream_monitor.metrics import Metrics
+from stream_monitor.quality.cohorts import Cohorts
 from stream_monitor.runtime.share import Share
 
 VERDICTS = ("duplicate", "gap", "mismatch")
 LISTS_INTERVAL_S = 10.0
+DAY_MS = 86_400_000
+STREAMS_MAX = 1_000
+"""Further streams have no gauges of quality."""
+ROLES = ("live", "shadow")
+MEASURES = {
+    *("mae", "rmse", "mean_error", "mape", "above", "r2"),
+    *("accuracy", "precision", "recall", "f1", "f1_macro", "log_loss", "brier", "ece", "roc_auc"),
+}
 
 
 class Gauges:
@@ -19,13 +31,20 @@ class Gauges:
         self._metrics = metrics
         self._shown: dict[int, Counter[str]] = {}
         self._listed_s: dict[int, float] = {}
+        self._streams: dict[int, set[Stream]] = {}
 
     def show(self, share: Share) -> None:
         metrics, decider, label = self._metrics, share.decider, str(share.partition)
         metrics.open_slices.labels(label).set(decider.open_slices())
-        watermark = decider.watermark()
-        if watermark is not None:
-            metrics.watermark_seconds.labels(label).set(watermark / 1000)
+        metrics.open_label_slices.labels(label).set(decider.open_slices("join"))
+        gauges: dict[Stage, Gauge] = {
+            "observe": metrics.watermark_seconds,
+            "join": metrics.labels_watermark_seconds,
+        }
+        for stage, gauge in gauges.items():
+            watermark = decider.watermark(stage)
+            if watermark is not None:
+                gauge.labels(label).set(watermark / 1000)
         if share.saved:
             oldest_s = min(saved.at_s for saved in share.saved.values())
             metrics.snapshot_age_seconds.labels(label).set(time.monotonic() - oldest_s)
@@ -34,6 +53,26 @@ class Gauges:
             self._listed_s[share.partition] = time.monotonic()
             metrics.learning_signals.labels(label).set(sum(map(len, decider.learning().values())))
             metrics.unwatchable_signals.labels(label).set(sum(map(len, decider.unwatchable().values())))
+            self._show_quality(share)
+
+    def _show_quality(self, share: Share) -> None:
+        """Of the last day, per stream; segments are told in alerts."""
+        end, shown = share.decider.watermark("join"), self._streams.setdefault(share.partition, set())
+        for stream, cohorts in share.decider.cohorts():
+            known = stream in shown or sum(map(len, self._streams.values())) < STREAMS_MAX
+            if end is None or stream.segment or stream.role not in ROLES or not known:
+                continue
+            shown.add(stream)
+            names = stream.model, stream.version, stream.role
+            day = Cohorts({start: one for start, one in cohorts.items() if start >= end - DAY_MS}).total()
+            if day.predictions:
+                self._metrics.label_coverage_ratio.labels(*names).set(day.labeled / day.predictions)
+            for output, measures in day.measures.items():
+                figures = measures.figures()
+                for name in MEASURES & figures.keys():
+                    value = figures[name].value
+                    if value is not None:
+                        self._metrics.quality.labels(*names, output, name).set(value)
 
     def restored(self, share: Share) -> None:
         """What the replay counted was counted before."""
@@ -54,4 +93,7 @@ class Gauges:
 
     def forget(self, partition: int) -> None:
         self._shown.pop(partition, None)
+        for stream in self._streams.pop(partition, set()):
+            names = stream.model, stream.version, stream.role
+            self._metrics.forget_stream(*names)
         self._metrics.forget_partition(partition)
