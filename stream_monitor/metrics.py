@@ -117,7 +117,7 @@ class Metrics:
         self.open_label_slices = self._gauge(
             "open_label_slices", "Slices that still take pairs of predictions and labels.", "partition"
         )
-        self.quality = self._gauge(
+        self.quality_measure = self._gauge(
             "quality_measure",
             "Measure of the predictions of the last day before labels_watermark_seconds.",
             *_STREAM,
@@ -177,7 +177,7 @@ class Metrics:
     def forget_stream(self, model: str, version: str, role: str) -> None:
         """Drop what is said of the quality of a stream that this worker no longer decides about."""
         labels = {"model": model, "version": version, "role": role}
-        self.quality.remove_by_labels(labels)
+        self.quality_measure.remove_by_labels(labels)
         self.label_coverage_ratio.remove_by_labels(labels)
 
     def _counter(self, name: str, says: str, *labels: str) -> Counter:

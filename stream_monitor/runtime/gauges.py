@@ -72,7 +72,7 @@ class Gauges:
                 for name in MEASURES & figures.keys():
                     value = figures[name].value
                     if value is not None:
-                        self._metrics.quality.labels(*names, output, name).set(value)
+                        self._metrics.quality_measure.labels(*names, output, name).set(value)
 
     def restored(self, share: Share) -> None:
         """What the replay counted was counted before."""
