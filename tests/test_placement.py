@@ -143,7 +143,10 @@ def test_a_stray_record_is_passed_over() -> None:
 def test_the_partitioner_that_labels_are_sent_by_is_that_of_the_predictions() -> None:
     assert partitioner_of([placement("a", LIBRDKAFKA), placement("b", LIBRDKAFKA, FEW)]) == LIBRDKAFKA
     assert partitioner_of([placement("a", JAVA)]) == JAVA
-    assert partitioner_of([placement("a", LIBRDKAFKA, FEW)]) == JAVA
+    assert partitioner_of([placement("a", LIBRDKAFKA, FEW)]) == LIBRDKAFKA
+    assert partitioner_of([placement("a", JAVA, ())]) is None
+    alike = [name for name in NAMES if len({by(name.encode(), 0, 6) for by in BY_NAME.values()}) == 1]
+    assert partitioner_of([placement("a", JAVA, alike), placement("b", JAVA, ())]) is None
     with pytest.raises(StreamMonitorError, match=r"a keyed.*murmur2.*; b keyed.*CRC32.*repartition: both"):
         partitioner_of([placement("a", JAVA), placement("b", LIBRDKAFKA)])
     with pytest.raises(StreamMonitorError, match=r"a without keys.*repartition: both"):

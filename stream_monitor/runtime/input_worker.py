@@ -15,13 +15,13 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from stream_monitor.config import Config
-from stream_monitor.events import Batch, Delta, Int64s, LabelBatch, Source, Stage
+from stream_monitor.events import Batch, Delta, Int64s, LabelBatch, Progress, Source, Stage
 from stream_monitor.join.store import StoreDamagedError
 from stream_monitor.metrics import Metrics
 from stream_monitor.runtime.decoding import Decoding
@@ -103,7 +103,7 @@ class NoStores:
 class Task:
     """What the stages differ in. ``rows_max`` bounds what is held between two commits."""
 
-    stage: Stage
+    stage: Stage | Literal["repartition"]
     decoding: Decoding
     core: Core
     stores: Stores
@@ -301,10 +301,7 @@ class InputWorker:
             return
         flushed = self._core.flush()
         progress = self._inputs.progress(news, flushed.counts)
-        self._flushes += 1
-        flush_id = f"{self._flush_prefix}-{self._flushes}"
-        summaries, partitions = self._config.topic("summaries"), self._config.summaries.partitions
-        messages = flush_messages(flush_id, flushed.deltas, progress, summaries, partitions, self._stage)
+        messages = self._outgoing(flushed, progress)
         try:
             self._outbox.send(messages + self._rejects, self._inputs.offsets(news), self._member.consumer)
         except AbortedError as error:
@@ -318,6 +315,14 @@ class InputWorker:
             self._metrics.consumed_rows.labels(source.topic).inc(counts.rows + counts.rejected)
         self._clear()
         self._write_stores(news)
+
+    def _outgoing(self, flushed: Flushed, progress: list[Progress], /) -> list[Outgoing]:
+        """The records of a flush."""
+        self._flushes += 1
+        flush_id = f"{self._flush_prefix}-{self._flushes}"
+        summaries, partitions = self._config.topic("summaries"), self._config.summaries.partitions
+        stage = cast("Stage", self._stage)
+        return flush_messages(flush_id, flushed.deltas, progress, summaries, partitions, stage)
 
     def _write_stores(self, news: list[Owned]) -> None:
         """What is committed is committed: a store that cannot follow is made again."""

@@ -40,7 +40,6 @@ SAID = {
     "murmur2_random": "murmur2 (Java's default)",
     "consistent_random": "CRC32 (librdkafka's default)",
 }
-JAVA = "murmur2_random"
 
 
 class Placed(NamedTuple):
@@ -150,22 +149,20 @@ def _refusal(one: Placement, other: Placement) -> str:
     )
 
 
-def partitioner_of(placements: Iterable[Placement]) -> str:
-    """The partitioner that puts predictions where they are, by their ids; Java's where nothing can be told.
+def partitioner_of(placements: Iterable[Placement]) -> str | None:
+    """The partitioner that puts predictions where they are, by their ids; None where it cannot be told yet.
 
     StreamMonitorError where they are not placed by their ids, or not all alike.
     """
-    names = set(BY_NAME)
-    telling = [one for one in placements if one.tells]
-    for one in telling:
-        names &= one.by
+    seen = [one for one in placements if one.rows and one.partitions > 1]
+    names = set(BY_NAME).intersection(*(one.by for one in seen))
     if not names:
-        said = "; ".join(f"{one.topic} {one.said()}" for one in telling)
+        said = "; ".join(f"{one.topic} {one.said()}" for one in seen)
         raise StreamMonitorError(
             "labels.repartition: labels: expected predictions that are all placed by their id, and by one "
             f"partitioner, got {said}; the worker stops. To mend it, set labels.repartition: both"
         )
-    return JAVA if JAVA in names else min(names)
+    return names.pop() if len(names) == 1 else None
 
 
 # What is in the topics

@@ -1,5 +1,6 @@
 """Run a worker: observe reads predictions and writes summaries, decide reads summaries and writes alerts;
-join reads predictions and labels and writes summaries of both together.
+join reads predictions and labels and writes summaries of both together; repartition brings to one place what
+the join has to read there.
 
 Every process of one role needs a name of its own that stays the same over restarts: the host's by
 default, as a StatefulSet gives it. SIGTERM and Ctrl-C finish the commit that is due and end the worker.
@@ -26,7 +27,7 @@ from stream_monitor.errors import StreamMonitorError
 from stream_monitor.metrics import Metrics
 from stream_monitor.runtime import logs
 from stream_monitor.runtime.health import Health
-from stream_monitor.runtime.workers import JOIN, ROLES, roles_of, worker
+from stream_monitor.runtime.workers import JOIN, REPARTITION, ROLES, roles_of, worker
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +36,11 @@ END_TIMEOUT_S = 30
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="the YAML file")
-    roles = [*ROLES, JOIN, "all"]
-    all_roles = "default: observe, decide and, where labels are configured, join, as processes"
+    roles = [*ROLES, JOIN, REPARTITION, "all"]
+    all_roles = "default: observe, decide, and join and repartition where they are needed, as processes"
     parser.add_argument("--role", choices=roles, default="all", help=all_roles)
     parser.add_argument("--name", default=socket.gethostname(), help="stable name (default: %(default)s)")
-    ports = "in place of http.port; of several processes, decide and join have the next ones"
+    ports = "in place of http.port; of several processes, the others have the next ones"
     parser.add_argument("--port", type=int, help=ports)
 
 

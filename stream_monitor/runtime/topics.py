@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
-from stream_monitor.config import Config, load_config
+from stream_monitor.config import Config, Labels, load_config
+from stream_monitor.config.values import DAY_MS
 from stream_monitor.errors import ConfigError
 from stream_monitor.runtime.kafka import CommandAdmin, check_properties
 
@@ -91,14 +92,38 @@ def wanted_topics(config: Config) -> list[Wanted]:
     return [topic._replace(config=topic.config | by_broker) for topic in wanted]
 
 
+def wanted_copies(config: Config, labels: Labels, predictions: Iterable[Found]) -> list[Wanted]:
+    """The topics of copies that the join reads where labels, or both, are repartitioned.
+
+    They have as many partitions as the topics of predictions, and keep what a lost store is made of again.
+    """
+    partitions = max((topic.partitions for topic in predictions), default=0)
+    if not partitions:
+        topics = ", ".join(config.predictions.topics)
+        problem = f"labels.repartition: expected topics of predictions that are there, got none of {topics}"
+        raise ConfigError([problem])
+    kept_ms = 2 * labels.horizon_ms + config.predictions.max_clock_skew_ms + DAY_MS
+    settings = {
+        "cleanup.policy": "delete",
+        "compression.type": "producer",
+        "message.timestamp.type": "LogAppendTime",
+        **_retention(kept_ms),
+    }
+    kinds = ("labels", "predictions") if labels.repartition == "both" else ("labels",)
+    replicas = config.summaries.replication_factor
+    return [Wanted(config.topic(kind), partitions, replicas, settings, checked=True) for kind in kinds]
+
+
 def create_topics(config: Config) -> list[str]:
-    """Create those of the internal topics that are missing; returns a line for each of the four.
+    """Create those of the internal topics that are missing; returns a line for each of them.
 
     Raises ConfigError, before anything is created, where one that is there does not fit: the model's
     partition is a hash modulo their number, and a cleanup policy other than ours loses data.
     """
     admin = CommandAdmin(config)
     wanted = wanted_topics(config)
+    if config.labels is not None and config.labels.repartition != "none":
+        wanted += wanted_copies(config, config.labels, _found(admin, config.predictions.topics).values())
     before = _found(admin, [topic.name for topic in wanted])
     _refuse_misfits(wanted, before)
     _create(admin, [topic for topic in wanted if topic.name not in before])
@@ -173,12 +198,20 @@ def _refuse_misfits(wanted: Iterable[Wanted], found: Mapping[str, Found]) -> Non
             continue
         there, policy = found[topic.name], topic.config["cleanup.policy"]
         if there.partitions != topic.partitions:
-            has = f"{there.partitions}, as {topic.name} has"
-            problems.append(f"summaries.partitions: expected {has}, got {topic.partitions}")
+            problems.append(_misfit(topic, there.partitions))
         if (got := there.config.get("cleanup.policy")) != policy:
             problems.append(f"{topic.name}: expected cleanup.policy={policy}, got {got}")
     if problems:
         raise ConfigError(problems)
+
+
+def _misfit(topic: Wanted, there: int) -> str:
+    if topic.name.endswith((".summaries", ".state")):
+        return f"summaries.partitions: expected {there}, as {topic.name} has, got {topic.partitions}"
+    return (
+        f"{topic.name}: expected {topic.partitions} partitions, as the predictions have, got {there}; begin "
+        "again under another name of `pipeline`"
+    )
 
 
 def _create(admin: CommandAdmin, missing: list[Wanted]) -> None:

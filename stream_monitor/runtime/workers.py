@@ -35,6 +35,7 @@ from stream_monitor.runtime.kafka import (
 )
 from stream_monitor.runtime.members import Member
 from stream_monitor.runtime.outbox import AtLeastOnceOutbox, Outbox, TransactionalOutbox
+from stream_monitor.runtime.repartition import repartitioner
 from stream_monitor.runtime.restore import Store
 from stream_monitor.runtime.watch import Watch
 
@@ -46,6 +47,9 @@ ROLES = ("observe", "decide")
 JOIN = "join"
 """Of those with labels."""
 
+REPARTITION = "repartition"
+"""Of those whose labels do not lie where their predictions are."""
+
 UNSAFE = "STREAM_MONITOR_UNSAFE_NO_TRANSACTIONS"
 """Set to 1 by the test that proves that the crash tests see duplicates. Never by a user."""
 
@@ -54,7 +58,9 @@ OBSERVED_ROWS_MAX = 1_000_000
 
 
 def roles_of(config: Config) -> list[str]:
-    return [*ROLES, JOIN] if config.labels is not None else [*ROLES]
+    if config.labels is None:
+        return [*ROLES]
+    return [*ROLES, JOIN] if config.labels.repartition == "none" else [*ROLES, JOIN, REPARTITION]
 
 
 def worker(
@@ -69,7 +75,7 @@ def worker(
     admin = AdminClient(admin_properties(config), logger=client_log.log)
     _check_topics(admin, config)
     makers: dict[str, Callable[..., InputWorker | DecideWorker]]
-    makers = {"observe": _observe, "decide": _decide, JOIN: _join}
+    makers = {"observe": _observe, "decide": _decide, JOIN: _join, REPARTITION: _repartition}
     return makers[role](config, name, admin, metrics, health, embedded=embedded)
 
 
@@ -96,6 +102,14 @@ def _join(
     task, inputs = join_parts(config, admin, member, metrics, topic_ids=not embedded)
     outbox = _outbox(JOIN, config, name, metrics, embedded=embedded)
     return InputWorker(config, task, inputs, member, outbox, metrics, health)
+
+
+def _repartition(
+    config: Config, name: str, admin: AdminClient, metrics: Metrics, health: Health, *, embedded: bool
+) -> InputWorker:
+    member = Member(consumer_properties(config, REPARTITION, name))
+    outbox = _outbox(REPARTITION, config, name, metrics, embedded=embedded)
+    return repartitioner(config, admin, member, outbox, metrics, health, topic_ids=not embedded)
 
 
 def _decide(
