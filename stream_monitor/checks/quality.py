@@ -45,6 +45,7 @@ JUDGED = (
     "recall_macro",
     "log_loss",
     "brier",
+    "roc_auc",
 )
 """The figures that are compared with the reference, those of them that an output has."""
 SIGNAL_FIGURES = {
