@@ -91,7 +91,7 @@ class Seen:
 
     def changed(self, one: Prediction, time: int, at: int, change: Change, delay_ms: int) -> None:
         stream = one.topic, one.model, one.version, one.role, one.inputs
-        self.changes[stream, time, at, change.kind.value, repr(change.gone), repr(change.come), delay_ms] += 1
+        self.changes[stream, time, at, change.kind, repr(change.gone), repr(change.come), delay_ms] += 1
 
     def count(self, name: str) -> None:
         self.counts[name] += 1

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from stream_monitor.config import Labels
 from stream_monitor.events import Source
-from stream_monitor.join.entries import Again, Label, Prediction, encode, key_of
-from stream_monitor.join.matching import Change, Known, Standing, same
+from stream_monitor.join.entries import Again, Label, Prediction, decode, encode, key_of
+from stream_monitor.join.matching import Change, Known, Standing, first_label, same
 from stream_monitor.join.rows import LabelRows, PredictionRows, R, Rows
 from stream_monitor.join.store import Entry, Found, Key, Position, Store, bucket_ms
 from stream_monitor.watermark import NEVER
@@ -106,15 +106,22 @@ class Joiner:
         keys, topic = list(map(key_of, rows.ids)), rows.source.topic
         found = self._find(keys, rows)
         bucket, since = self._placed(rows)
-        places = rows.offset.tolist(), rows.row.tolist(), since, (rows.clock - rows.time).tolist()
+        columns = (rows.offset.tolist(), rows.row.tolist(), since, (rows.clock - rows.time).tolist())
         facts = []
-        for key, at, *columns in zip(keys, bucket, *places, rows.models, rows.values, strict=True):
-            one = Label(topic, *columns)
-            if key in found or key in self._touched:
+        for key, at, offset, row, clock, lag, model, value in zip(
+            keys, bucket, *columns, rows.models, rows.values, strict=True
+        ):
+            one = Label(topic, offset, row, clock, lag, model, value)
+            if key in self._touched:
+                facts.append(self._meet_predictions(key, at, one, found, outcome))
+            elif key not in found:
+                self._put(at, key, encode((one,)))
+                facts.append(WITHDRAWN if value is None else 0)
+            elif (lone := self._lone(found[key])) is None or lone[0] > at:
                 facts.append(self._meet_predictions(key, at, one, found, outcome))
             else:
-                self._put(at, key, encode((one,)))
-                facts.append(WITHDRAWN if one.value is None else 0)
+                self._meet_lone(key, at, one, *lone, outcome)
+                facts.append(WITHDRAWN if value is None else 0)
         outcome.labeled(rows, facts)
 
     def _meet_labels(self, key: Key, bucket: int, one: Prediction, found: Found, outcome: Outcome) -> bool:
@@ -158,6 +165,26 @@ class Joiner:
             known.keep_with(at, clock, one)
         self._keep(key, known)
         return facts
+
+    def _lone(self, entries: Sequence[tuple[int, Entry]]) -> tuple[int, Prediction] | None:
+        """The prediction that is all that is known of an id, and its bucket: so it mostly is."""
+        if len(entries) > 1:
+            return None
+        ((bucket, entry),) = entries
+        elements = decode(entry)
+        one = elements[0]
+        return (bucket, one) if len(elements) == 1 and isinstance(one, Prediction) else None
+
+    def _meet_lone(
+        self, key: Key, bucket: int, one: Label, at: int, prediction: Prediction, outcome: Outcome
+    ) -> None:
+        """As ``_meet_predictions``, where there is one, in no later bucket, and no label."""
+        came, clock = at * self._bucket_ms + prediction.clock, bucket * self._bucket_ms + one.clock
+        if abs(came - clock) <= self._horizon_ms and (one.model is None or one.model == prediction.model):
+            time = came - prediction.lag
+            change = first_label(one.value)
+            outcome.changed(prediction, time, max(came, clock), change, clock - one.lag - time)
+        self._put(bucket, key, encode((prediction, one) if at == bucket else (one,)))
 
     # Between two writes
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from stream_monitor.join.entries import Again, Element, Label, Prediction, decode, encode
 from stream_monitor.join.store import Entry
@@ -18,16 +17,16 @@ ELEMENTS_MAX = 256
 """So many predictions, and so many labels, of one id, topic and bucket are kept."""
 
 
-class Kind(Enum):
-    """What a label is to a prediction; the values are the names of counters."""
-
-    FIRST = "pairs"
-    AGAIN = "pairs_again"
-    CORRECTED = "corrections"
-    WITHDRAWN = "withdrawals"
-    DUPLICATE = "labels_duplicate"
-    IGNORED = "labels_ignored"
-    NOTHING = "labels_withdrawn_without_label"
+Kind = Literal[
+    "pairs",
+    "pairs_again",
+    "corrections",
+    "withdrawals",
+    "labels_duplicate",
+    "labels_ignored",
+    "labels_withdrawn_without_label",
+]
+"""What a label is to a prediction: its first, one after others were withdrawn, ..."""
 
 
 class Change(NamedTuple):
@@ -36,6 +35,14 @@ class Change(NamedTuple):
     kind: Kind
     gone: Any = None
     come: Any = None
+
+
+_NOTHING = Change("labels_withdrawn_without_label")
+
+
+def first_label(value: Any) -> Change:
+    """What the first label of a prediction changes."""
+    return _NOTHING if value is None else Change("pairs", None, value)
 
 
 @dataclass(slots=True)
@@ -51,17 +58,17 @@ class Standing:
         before = self.value
         if value is None:
             self.value = None
-            return Change(Kind.NOTHING) if before is None else Change(Kind.WITHDRAWN, before)
+            return _NOTHING if before is None else Change("withdrawals", before)
         if before is None:
-            kind = Kind.AGAIN if self.was_labeled else Kind.FIRST
+            kind: Kind = "pairs_again" if self.was_labeled else "pairs"
             self.value, self.was_labeled = value, True
             return Change(kind, None, value)
         if same(before, value):
-            return Change(Kind.DUPLICATE)
+            return Change("labels_duplicate")
         if self.keep_first:
-            return Change(Kind.IGNORED)
+            return Change("labels_ignored")
         self.value = value
-        return Change(Kind.CORRECTED, before, value)
+        return Change("corrections", before, value)
 
 
 def same(one: Any, other: Any) -> bool:

@@ -17,7 +17,7 @@ from stream_monitor.events import Column, Delta, DeltaKind, Int64s, JsonType, Sl
 from stream_monitor.join.cells import Cells, summaries_of
 from stream_monitor.join.entries import Prediction
 from stream_monitor.join.joiner import CORRECTED, DUPLICATE, WITHDRAWN
-from stream_monitor.join.matching import Change, Kind
+from stream_monitor.join.matching import Change
 from stream_monitor.join.rows import LabelRows, PredictionRows, StreamKey
 from stream_monitor.quality.cohorts import Cohort, Cohorts, cohorts_of
 from stream_monitor.quality.shape import shape_hash
@@ -93,12 +93,12 @@ class Pairs:
 
     def changed(self, one: Prediction, time: int, at: int, change: Change, delay_ms: int) -> None:
         kind, gone, come = change
-        self.counters[kind.value] += 1
+        self.counters[kind] += 1
         emitted = self._emitted[one.model, one.version, one.role]
         if gone is not None:
             emitted.append(_Emission(one.segments, one.inputs, time, at, -1, None, gone))
         if come is not None:
-            delay = delay_ms if kind is Kind.FIRST else None
+            delay = delay_ms if kind == "pairs" else None
             emitted.append(_Emission(one.segments, one.inputs, time, at, 1, delay, come))
 
     def count(self, name: str) -> None:
