@@ -25,11 +25,13 @@ JAVA, LIBRDKAFKA = "murmur2_random", "consistent_random"
 PARTITIONS = 3
 
 
-def pipeline_of(kafka: Cluster, folder: Path, repartition: str, partitions: int = PARTITIONS) -> Pipeline:
+def pipeline_of(
+    kafka: Cluster, folder: Path, repartition: str, partitions: int = PARTITIONS, **labels_settings: Any
+) -> Pipeline:
     known = join_feed.config()
     labels = {name: value for name, value in known.pop("labels").items() if name != "topics"}
     predictions = {name: value for name, value in known.pop("predictions").items() if name != "topics"}
-    labels |= {"store": str(folder / "store"), "repartition": repartition}
+    labels |= {"store": str(folder / "store"), "repartition": repartition, **labels_settings}
     return Pipeline(kafka, partitions, labels=labels, predictions=predictions, **known)
 
 
@@ -121,8 +123,10 @@ def assert_joined(pipeline: Pipeline, expected: Feed, folder: Path) -> None:
 def test_labels_of_another_partitioner_are_brought_to_their_predictions(
     kafka: Cluster, tmp_path: Path
 ) -> None:
-    pipeline = pipeline_of(kafka, tmp_path, "labels")
-    labels = records(LABELS, seed=3)
+    """And their form, which the join would not know, becomes the default one."""
+    pipeline = pipeline_of(kafka, tmp_path, "labels", fields={"value": "$.truth"})
+    told = records(LABELS, seed=3)
+    labels = [(time, key, value and value.replace('"label"', '"truth"')) for time, key, value in told]
     place(pipeline, pipeline.input, records(PREDICTIONS, seed=3), JAVA)
     place(pipeline, pipeline.labels, labels, LIBRDKAFKA)
     with pipeline.running("repartition"):
