@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from stream_monitor.events import Source
+from stream_monitor.events import Int64s, Source
 from stream_monitor.join.joins import Joins
 from stream_monitor.join.store import Position
 from stream_monitor.metrics import Metrics
@@ -68,7 +68,8 @@ class CatchingUp:
         self.records = 0
         self._owned = {one.source: one for one in owned}
         self._sources = tuple(sorted(self._owned))
-        self._index = {source: i for i, source in enumerate(self._sources)}
+        self._index: dict[tuple[str | None, int | None], int]
+        self._index = {(source.topic, source.partition): i for i, source in enumerate(self._sources)}
         self._goals = {source: one.next for source, one in self._owned.items()}
         self._next = {source: position.next for source, position in positions.items()}
         self._clocks = {source: clock_at(position) for source, position in positions.items()}
@@ -160,39 +161,61 @@ class CatchingUp:
                 raise LogGoneError(message)
 
     def _take(self, messages: list[Message]) -> None:
-        fresh = [message for message in messages if self._is_wanted(message)]
-        if not fresh:
-            return
-        source = np.array([self._index[_source(one)] for one in fresh], np.int64)
-        offset = np.array([one.offset() for one in fresh], np.int64)
-        for batch in self._decoding.batches(fresh, self._sources, source, offset):
+        records = [message for message in messages if message.error() is None]
+        if records:
+            self._take_records(records)
+        if len(records) < len(messages):
+            # The end of a partition comes behind its records.
+            for message in messages:
+                self._on_event(message)
+
+    def _take_records(self, records: list[Message]) -> None:
+        index = self._index
+        source = np.array([index.get((one.topic(), one.partition()), -1) for one in records], np.int64)
+        offset = np.array([one.offset() for one in records], np.int64)
+        # The last place, -1, is of what was not asked for.
+        goals = [self._goals[one] if one in self._left else -1 for one in self._sources]
+        goal = np.array([*goals, -1], np.int64)[source]
+        wanted = offset < goal
+        last = np.full(len(goals) + 1, -1, np.int64)
+        last[source] = offset
+        if not wanted.all():
+            records = [records[i] for i in np.flatnonzero(wanted)]
+            source, offset = source[wanted], offset[wanted]
+        if records:
+            self._replay(records, source, offset)
+        for i in np.flatnonzero(last[:-1] >= 0):
+            self._pass(self._sources[i], int(last[i]) + 1)
+
+    def _replay(self, records: list[Message], source: Int64s, offset: Int64s) -> None:
+        for batch in self._decoding.batches(records, self._sources, source, offset):
             self._joins.replay(batch, self._clocks)
-        self.records += len(fresh)
-        self._unwritten += len(fresh)
-        self._metrics.rebuilt_records.inc(len(fresh))
+        self.records += len(records)
+        self._unwritten += len(records)
+        self._metrics.rebuilt_records.inc(len(records))
         failpoints.hit("join.in_rebuild")
 
-    def _is_wanted(self, message: Message) -> bool:
-        """Move on by a message. False: an event of the client, or a record that is not committed."""
-        error, source, offset = message.error(), _source(message), message.offset()
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 (its own code)
-            if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 (its own code)
-                message_text = f"{source.topic}/{source.partition}: {error.str()}"
-                raise LogGoneError(message_text)
-            if not error.retriable():
-                raise KafkaException(error)
-            return False
-        if source not in self._left or offset is None:
-            return False
-        goal = self._goals[source]
-        wanted = error is None and offset < goal
-        # Control records and aborted ones are passed over: the end, or a later record, shows that.
-        self._next[source] = min(goal, offset + 1 if wanted else offset)
-        if self._next[source] == goal:
-            self._left.remove(source)
-            if self._reader is not None:
-                self._reader.pause([TopicPartition(*source)])
-        return wanted
+    def _on_event(self, message: Message) -> None:
+        error, offset = message.error(), message.offset()
+        if error is None:
+            return
+        source = Source(message.topic() or "", cast("int", message.partition()))
+        if error.code() == KafkaError._PARTITION_EOF and offset is not None:  # noqa: SLF001 (its own code)
+            self._pass(source, offset)
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 (its own code)
+            message_text = f"{source.topic}/{source.partition}: {error.str()}"
+            raise LogGoneError(message_text)
+        elif not error.retriable():
+            raise KafkaException(error)
+
+    def _pass(self, source: Source, next_offset: int) -> None:
+        """Nothing below ``next_offset`` is left to read: control records and aborted ones are never
+        delivered, which the end of the partition or a later record shows."""
+        if source in self._left:
+            self._next[source] = min(self._goals[source], max(self._next[source], next_offset))
+            if self._next[source] == self._goals[source]:
+                self._left.remove(source)
+                cast("Consumer", self._reader).pause([TopicPartition(*source)])
 
     def _check_clocks(self) -> None:
         """The clocks that came out must be those that were committed; the claims are the committed ones."""
@@ -220,8 +243,3 @@ class CatchingUp:
             done = self._span - self.left
             extra = {"partition": self.partition, "offsets": done, "of": self._span, "anew": self.is_rebuild}
             log.info("store catches up", extra=extra)
-
-
-def _source(message: Message) -> Source:
-    partition = message.partition()
-    return Source(message.topic() or "", -1 if partition is None else partition)

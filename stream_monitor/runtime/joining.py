@@ -43,7 +43,7 @@ def join_parts(
     check_counts(topics, facts.topics)
     check_retention(admin, topics, labels.horizon_ms)
     check_placement(config)
-    joins, codec = Joins(config, topics.all), JoinCodec(config)
+    joins, codec = Joins(config), JoinCodec(config)
     # The id of a tombstone is its key.
     places = ["key", *mapped(config.predictions.fields), *mapped(labels.fields)]
     decoding = Decoding(codec.decode, places)
