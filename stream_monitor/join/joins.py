@@ -30,9 +30,9 @@ class Joins:
     """``clocks``: set that of a source before its first batch if it was read before; drop it with the source.
 
     ``topics``: all that are joined, where they are not those of the configuration. What ``add`` takes must be
-    of partition numbers that are open. What adds or writes may raise StoreDamagedError, as the store
-    does; ``discard`` and going back have to follow. Memory: 300 bytes of each row since the last commit, as
-    much of each pair, and what the stores take.
+    of partition numbers that are open. What adds or writes may raise StoreDamagedError, as the store does;
+    ``discard`` and going back have to follow. Memory: 300 bytes of each row since the last commit, as much of
+    each pair, and what the stores take.
     """
 
     def __init__(self, config: Config, topics: Sequence[str] | None = None) -> None:
@@ -42,7 +42,7 @@ class Joins:
         """What became of rows and pairs since the beginning, of those that are committed."""
         self._config = config
         self._labels = config.labels
-        self._topics = tuple(topics or (*config.predictions.topics, *config.labels.topics))
+        self._topics = tuple(topics or (*config.joined("predictions"), *config.joined("labels")))
         self._joiners: dict[int, Joiner] = {}
         self._unwritten: set[int] = set()
         self._pairs = Pairs(config)
