@@ -28,15 +28,16 @@ def find(folder: Path, predictions: list[str], labels: list[str], settings: Row)
             for label in read(folder / f"{topic}-{partition}.jsonl", counts[topic,], "label"):
                 known[str(label["prediction_id"])][topic].append(label)
         for topic in predictions:
-            first: dict[tuple[str, ...], int] = {}
+            last: dict[tuple[str, ...], float] = {}
             for row in read(folder / f"{topic}-{partition}.jsonl", counts[topic,], "model"):
                 if settings["models"].get(row["model"], {}).get("quality"):
-                    join(found, row, first, known[str(row["prediction_id"])], settings)
+                    join(found, row, last, known[str(row["prediction_id"])], settings)
         for label in (one for topics in known.values() for same in topics.values() for one in same):
             counts[label.get("model") or "",].update(labels=1, orphans=not label["met"])
     for place, cohort in cohorts.items():
-        for output, quality in settings["models"][place[0]]["quality"].items():
-            usable = list(usable_of(output, quality, cohort["pairs"]))
+        outputs = settings["models"][place[0]]["quality"]
+        for output, quality in outputs.items():
+            usable = list(usable_of(output, quality, cohort["pairs"], len(outputs) == 1))
             figures = regression if quality["task"] == "regression" else classification
             cohort |= {f"{output}.{name}": value for name, value in figures(usable, quality).items()}
     return found
@@ -60,15 +61,14 @@ def read(path: Path, counts: Counter[str], needed: str) -> Iterator[Row]:
                 counts["rejected"] += 1
 
 
-def join(found: Found, row: Row, first: dict[Any, int], known: dict[str, Any], settings: Row) -> None:
-    """Count a prediction, unless it was there before, and the label that counts for it in the end."""
-    of_stream, cohorts = found
+def join(found: Found, row: Row, last: dict[Any, float], known: dict[str, Any], settings: Row) -> None:
+    """Count a prediction, unless one like it came just before, and the label that counts in the end."""
     stream = row["model"], row.get("model_version") or "", row.get("role") or "live"
-    counts, element, horizon = of_stream[stream], (*stream, str(row["prediction_id"])), settings["horizon_ms"]
-    if row["clock"] - first.get(element, -math.inf) <= horizon:
+    counts, element, horizon = found[0][stream], (*stream, str(row["prediction_id"])), settings["horizon_ms"]
+    before, last[element] = last.get(element, -math.inf), row["clock"]
+    if row["clock"] - before <= horizon:
         counts["duplicate_predictions"] += 1
         return
-    first[element] = row["clock"]
     near = [[one for one in same if abs(row["clock"] - one["clock"]) <= horizon] for same in known.values()]
     of_model = [[one for one in same if one.get("model") in (None, row["model"])] for same in near]
     values = [latest(same, settings["policy"], counts) for same in of_model]
@@ -78,8 +78,8 @@ def join(found: Found, row: Row, first: dict[Any, int], known: dict[str, Any], s
     start = row["ts"] // settings["cohort_ms"] * settings["cohort_ms"]
     said = {name: "*empty*" if (one := row["features"].get(name)) == "" else text(one) for name in fields}
     for segment in ("", *(f"{name}={value}" for name, value in said.items())):
-        cohorts[*stream, segment, start]["predictions"] += 1
-        cohorts[*stream, segment, start]["pairs"] += joined
+        found[1][*stream, segment, start]["predictions"] += 1
+        found[1][*stream, segment, start]["pairs"] += joined
 
 
 def latest(labels: list[Row], policy: str, counts: Counter[str]) -> Any:
@@ -101,15 +101,14 @@ def latest(labels: list[Row], policy: str, counts: Counter[str]) -> Any:
 
 
 def text(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value)
+    value = int(value) if isinstance(value, float) and value.is_integer() else value
+    return value or "" if value is None or isinstance(value, str) else json.dumps(value)
 
 
-def usable_of(output: str, quality: Row, pairs: list[Any]) -> Iterator[tuple[Any, Any, Any]]:
+def usable_of(output: str, quality: Row, pairs: list[Any], alone: bool) -> Iterator[tuple[Any, Any, Any]]:
     kinds = (int, float) if quality["task"] == "regression" else (int, float, str)
     for outputs, label in pairs:
-        actual = label.get(quality.get("label", output)) if isinstance(label, dict) else label
+        actual = label.get(quality.get("label", output)) if type(label) is dict else label if alone else None
         predicted = outputs.get(quality.get("prediction", output))
         if isinstance(predicted, kinds) and isinstance(actual, kinds):
             yield predicted, actual, outputs.get(quality.get("score"))
@@ -117,30 +116,31 @@ def usable_of(output: str, quality: Row, pairs: list[Any]) -> Iterator[tuple[Any
 
 def regression(pairs: list[Any], quality: Row) -> Row:
     errors, actual = [p - a for p, a, _ in pairs], [a for _, a, _ in pairs]
-    spread = mean([(one - (mean(actual) or 0)) ** 2 for one in actual])
-    square = mean([one * one for one in errors])
+    square, middle = mean([one * one for one in errors]), mean(actual)
+    spread = mean([(one - middle) ** 2 for one in actual])
     figures = {"n": len(pairs), "mean_error": mean(errors), "mae": mean([abs(one) for one in errors])}
-    figures["above"] = mean([abs(one) > quality["error_max"] for one in errors])
+    figures["above"] = mean([abs(one) > quality["error_max"] for one in errors if quality.get("error_max")])
     figures["mape"] = mean([100 * abs(p - a) / abs(a) for p, a, _ in pairs if a])
     return {**figures, "rmse": square and math.sqrt(square), "r2": spread and 1 - square / spread}
 
 
 def classification(pairs: list[Any], quality: Row) -> Row:
-    names = [(text(actual), text(predicted)) for predicted, actual, _ in pairs]
+    names, positive = [(text(a), text(p)) for p, a, _ in pairs], quality.get("positive")
+    if quality["task"] == "binary":
+        names = [(str(a == positive), str(p == positive)) for a, p in names]
     figures = {"n": len(pairs), "confusion": Counter(names), "accuracy": mean([a == p for a, p in names])}
     for name in {one for pair in names for one in pair}:
         figures[f"recall.{name}"] = mean([p == name for a, p in names if a == name])
         figures[f"precision.{name}"] = mean([a == name for a, p in names if p == name])
     scored = [(score, text(actual)) for _, actual, score in pairs if score is not None]
-    positive = quality.get("positive")
     if quality["task"] == "binary":
         apart = [(min(int(score * BINS), BINS - 1), score - (a == positive)) for score, a in scored]
-        bins = [math.fsum(one for k, one in apart if k == i) for i in range(BINS)]
-        figures |= {"ece": scored and math.fsum(map(abs, bins)) / len(scored)}
+        bins = [abs(math.fsum(one for k, one in apart if k == i)) for i in range(BINS)]
+        figures |= {"ece": math.fsum(bins) / len(scored) if scored else None}
         squares = [one * one for _, one in apart]
         likely = [score if a == positive else 1 - score for score, a in scored]
     else:
-        squares = [math.fsum((p - (c == a)) ** 2 for c, p in score.items()) for score, a in scored]
+        squares = [math.fsum((p - (c == a)) ** 2 for c, p in {a: 0, **score}.items()) for score, a in scored]
         likely = [score.get(a, 0) for score, a in scored]
     log_loss = mean([-math.log(min(max(p, LEAST), 1 - LEAST)) for p in likely])
     return {**figures, "brier": mean(squares), "log_loss": log_loss}

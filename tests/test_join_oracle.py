@@ -123,9 +123,9 @@ def test_the_first_label_stays_where_that_is_the_policy(tmp_path: Path) -> None:
 
 def test_a_prediction_counts_once_in_its_horizon_and_each_stream_for_itself(tmp_path: Path) -> None:
     shadow = {"role": "shadow", "model_version": "2"}
-    predictions = [prediction(0), prediction(0, 12.0, **shadow), prediction(H), prediction(H + 1, 20.0)]
+    predictions = [prediction(0), prediction(0, 12.0, **shadow), prediction(H), prediction(2 * H + 1)]
     counts, cohorts = found(tmp_path, predictions, [label(5, 9)])
-    assert counts[FARE] == {"predictions": 2, "pairs": 2, "duplicate_predictions": 1}
+    assert counts[FARE] == {"predictions": 2, "pairs": 1, "unlabeled": 1, "duplicate_predictions": 1}
     assert cohorts[COHORT]["amount.mae"] == 1
     assert cohorts["fare", "2", "shadow", "", START_MS]["amount.mae"] == 3
 
@@ -172,7 +172,7 @@ def test_figures_of_two_classes(tmp_path: Path) -> None:
     told = [
         ("leaves", 0.9, "leaves"),
         ("leaves", 0.6, "stays"),
-        ("stays", 0.2, "stays"),
+        ("stays", 0.2, "returns"),
         ("stays", 0.0, "leaves"),
     ]
     predictions = [
@@ -181,9 +181,9 @@ def test_figures_of_two_classes(tmp_path: Path) -> None:
     ]
     labels = [label(1, actual, str(i)) for i, (*_, actual) in enumerate(told)]
     figures = found(tmp_path, predictions, labels)[1]["churn", "1", "live", "", START_MS]
-    assert figures["class.confusion"]["stays", "leaves"] == 1
-    assert figures["class.accuracy"] == figures["class.recall.leaves"] == 0.5
-    assert figures["class.precision.stays"] == 0.5
+    assert figures["class.confusion"]["False", "True"] == 1
+    assert figures["class.accuracy"] == 0.5
+    assert figures["class.recall.True"] == figures["class.precision.True"] == 0.5
     assert figures["class.brier"] == pytest.approx((0.01 + 0.36 + 0.04 + 1) / 4)
     assert figures["class.ece"] == pytest.approx((0.1 + 0.6 + 0.2 + 1) / 4)
     expected = -(math.log(0.9) + math.log(0.4) + math.log(0.8) + math.log(1e-15)) / 4
