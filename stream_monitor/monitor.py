@@ -26,10 +26,21 @@ from stream_monitor.codecs.labels import JoinCodec
 from stream_monitor.codecs.times import TIME_MS_END
 from stream_monitor.config import Config, load_config, parse_config
 from stream_monitor.decide import Decider
-from stream_monitor.events import NO_TIMESTAMP, Batch, Flush, LabelBatch, Progress, Records, Source, Stage
+from stream_monitor.events import (
+    NO_TIMESTAMP,
+    Batch,
+    Flush,
+    LabelBatch,
+    Progress,
+    Records,
+    Source,
+    Stage,
+    Stream,
+)
 from stream_monitor.join.joins import Joins
 from stream_monitor.join.store import MemoryStore, Position
 from stream_monitor.observe import Observer
+from stream_monitor.quality.cohorts import Cohorts
 from stream_monitor.reference import References
 from stream_monitor.watermark import Clock, Observed, RowCounts
 
@@ -59,14 +70,20 @@ class Monitor:
         )
         joined = sorted({one.topic for one in self.sources})
         self.decider = Decider(self.config, references, lateness_ms, joined)
+        self.joined: Counter[str] = Counter()
+        """What became of predictions and labels in the join, by name."""
         self._codec = JsonCodec(self.config)
         self._stages: list[_Stage] = [
             _Observing(self.decider, self._predictions, Observer(self.config, references))
         ]
         if labels is not None:
             self._join_codec = JoinCodec(self.config)
-            self._stages.append(_Joining(self.decider, self.sources, _joins(self.config, self.sources)))
+            joins = _joins(self.config, self.sources)
+            self._stages.append(_Joining(self.decider, self.sources, joins))
+            self.joined = joins.counters
         self.rows = 0
+        self.label_rows = 0
+        """Those of ``rows`` that are labels."""
         self.rejected: Counter[str] = Counter()
         """Rows that could not be attributed, by reason."""
 
@@ -89,6 +106,16 @@ class Monitor:
     def end(self, source: Source) -> list[Alert]:
         """This source has no more records, and holds nobody back: returns what closes by that."""
         return [alert for stage in self._stages if source in stage.next for alert in stage.end(source)]
+
+    def clock(self, source: Source) -> int | None:
+        """The largest time that was read from it, in epoch ms."""
+        return self._stages[-1].clock(source)
+
+    def quality(self) -> dict[Stream, Cohorts]:
+        """By stream, what labels have said of its predictions, by cohort, for as long as labels may come:
+        that of closed slices, so all that was read once the monitor is closed.
+        """
+        return {stream: cohorts for stream, cohorts in self.decider.cohorts() if cohorts}
 
     def _records(self, events: Iterable[Mapping[str, Any] | bytes], source: Source) -> Records:
         values = [one if isinstance(one, bytes) else orjson.dumps(one) for one in events]
@@ -115,6 +142,7 @@ class Monitor:
             for one in batches:
                 if isinstance(one, LabelBatch):
                     self._count(one)
+                    self.label_rows += len(one) + len(one.rejects)
             alerts += self._stages[1].read(records, batches)
         return alerts
 
@@ -164,21 +192,25 @@ class _Stage:
 
     def end(self, source: Source) -> list[Alert]:
         ended = replace(self._progress(source, self.next[source]), claim=TIME_MS_END, drained=True)
+        self._committed([ended])
         return self._decider.apply(Flush([], [ended], 0, 0, self.stage))
+
+    def clock(self, source: Source) -> int | None:
+        clock = self._core.clocks.get(source)
+        return None if clock is None else clock.known_event
 
     def _committed(self, progress: Sequence[Progress]) -> None:
         """What was flushed is decided."""
 
     def _progress(self, source: Source, first: int, counts: RowCounts | None = None) -> Progress:
         counts = counts or RowCounts()
-        clock = self._core.clocks.get(source)
         return Progress(
             source,
             topic_id="",
             partitions=self._partitions[source.topic],
             first=first,
             next=self.next[source],
-            clock=None if clock is None else clock.known_event,
+            clock=self.clock(source),
             claim=None,
             drained=False,
             rows=counts.rows,

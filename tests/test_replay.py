@@ -17,7 +17,7 @@ from confluent_kafka import Producer
 from stream_monitor import cli
 from stream_monitor.config import load_config
 from stream_monitor.monitor import Monitor
-from stream_monitor.sources.replay import alerts_of_topics
+from stream_monitor.sources.replay import alerts_of, feeds_of
 from stream_monitor.sources.topic import CONSUME_MAX, TopicRange
 from tests.kafka.broker import Cluster
 
@@ -226,7 +226,7 @@ def test_slices_close_while_the_range_is_read(kafka: Cluster, tmp_path: Path, la
     config = load_config(configure(tmp_path, topic, **{"bootstrap.servers": kafka.bootstrap}))
     with TopicRange(config) as topics:
         monitor = Monitor(config, list(topics.bounds))
-        open_slices = [monitor.decider.open_slices() for _ in alerts_of_topics(monitor, topics)]
+        open_slices = [monitor.decider.open_slices() for _ in alerts_of(monitor, feeds_of(topics))]
     assert monitor.rows == 6_000 + last_of_second
     assert open_slices[-1] == 0
     lateness_slices = config.predictions.lateness_ms // SLICE_MS

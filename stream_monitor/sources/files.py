@@ -1,4 +1,4 @@
-"""Files of predictions as the records of a topic: JSON lines, CSV and Parquet."""
+"""Files of predictions or labels as the records of a topic: JSON lines, CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import orjson
 
 from stream_monitor.codecs.fields import Place, at_path
 from stream_monitor.codecs.parse import parse_all
-from stream_monitor.config import Fields
+from stream_monitor.config import Fields, LabelFields
 from stream_monitor.errors import InputError
 from stream_monitor.events import NO_TIMESTAMP, Records, Source
 from stream_monitor.sources.partitioners import BY_NAME
@@ -34,10 +34,11 @@ _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?
 _WORDS = {"true": True, "false": False, "": None}
 
 Row = tuple[int, bytes]
-Reader = Callable[[Path, Fields], Iterator[Row]]
+Mapped = Fields | LabelFields
+Reader = Callable[[Path, Mapped], Iterator[Row]]
 
 
-def read(path: Path | str, fields: Fields | None = None, topic: str | None = None) -> Iterator[Records]:
+def read(path: Path | str, fields: Mapped | None = None, topic: str | None = None) -> Iterator[Records]:
     """Read a file as the records of one partition of ``topic`` (default: the file's name), in file order.
 
     By suffix: .jsonl, .ndjson and .json (an event or an array of them a line), .csv, .parquet; all but the
@@ -137,13 +138,13 @@ def _lines(path: Path) -> Iterator[Row]:
             yield number, line
 
 
-def _json_lines(path: Path, _fields: Fields) -> Iterator[Row]:
+def _json_lines(path: Path, _fields: Mapped) -> Iterator[Row]:
     for number, line in _lines(path):
         if value := line.strip():
             yield number, value
 
 
-def _csv(path: Path, fields: Fields) -> Iterator[Row]:
+def _csv(path: Path, fields: Mapped) -> Iterator[Row]:
     def texts() -> Iterator[str]:
         for number, line in _lines(path):
             try:
@@ -167,9 +168,11 @@ def _csv(path: Path, fields: Fields) -> Iterator[Row]:
         raise InputError(f"{path}: line {lines.line_num}: {error}") from error
 
 
-def _identities(fields: Fields) -> set[str]:
+def _identities(fields: Mapped) -> set[str]:
     """Give the columns that name or place an event; they are text, whatever they look like."""
-    mapped = (fields.id, fields.model, fields.version, fields.role, fields.time)
+    mapped = [fields.id, fields.model, fields.time]
+    if isinstance(fields, Fields):
+        mapped += [fields.version, fields.role]
     return {mapping.removeprefix("$.") for mapping in mapped if mapping is not None}
 
 
@@ -208,7 +211,7 @@ def _nesting(path: Path, names: Sequence[str]) -> Callable[[Iterable[Any]], dict
     return nest
 
 
-def _parquet(path: Path, _fields: Fields) -> Iterator[Row]:
+def _parquet(path: Path, _fields: Mapped) -> Iterator[Row]:
     try:
         from stream_monitor.sources import parquet  # noqa: PLC0415 (an extra)
     except ImportError as error:

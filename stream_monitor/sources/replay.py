@@ -1,4 +1,4 @@
-"""Run a file, or a range of the prediction topics, through the same core as the workers.
+"""Run files, or a range of the topics, through the same core as the workers.
 
 Alerts go to stdout, or to a file; what became of the events is summed up on stderr.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as ProgressBar
-from rich.table import Table
 
 from stream_monitor.alerting.alert import Alert
 from stream_monitor.codecs.times import epoch_ms
@@ -25,31 +25,42 @@ from stream_monitor.config import Config, load_config
 from stream_monitor.errors import InputError
 from stream_monitor.events import Records, Source
 from stream_monitor.monitor import Monitor
-from stream_monitor.sources.files import PARTITIONERS, key_at, partitioned, read
+from stream_monitor.sources.files import PARTITIONERS, Mapped, key_at, partitioned, read
+from stream_monitor.sources.outcome import days, outcome, quality_table
 from stream_monitor.watermark import NEVER
 
 if TYPE_CHECKING:
     # It needs the Kafka client, which the replay of a file does not.
     from stream_monitor.sources.topic import TopicRange
 
-NAMES_SHOWN_MAX = 10
+WIDTH_CHARS = 160
 
 Steps = Iterator[list[Alert]]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG")
-    file = parser.add_argument_group("from a file")
-    file.add_argument("--file", type=Path, metavar="FILE", help="Parquet, CSV or JSON lines")
+    file = parser.add_argument_group("from files")
+    file.add_argument("--file", type=Path, metavar="FILE", help="predictions: Parquet, CSV or JSON lines")
     file.add_argument(
-        "--partitions", type=_count, default=1, help="of the topic that it stands for; default 1"
+        "--labels", type=Path, metavar="FILE", help="their labels, by the field mapping of labels"
     )
-    file.add_argument("--partitioner", choices=PARTITIONERS, default=PARTITIONERS[0], help="of its producer")
+    file.add_argument(
+        "--partitions", type=_count, default=1, help="of the topics that they stand for; default 1"
+    )
+    file.add_argument(
+        "--partitioner", choices=PARTITIONERS, default=PARTITIONERS[0], help="of their producers"
+    )
     topic = parser.add_argument_group("from the topics, without --file; TIME is RFC 3339 or epoch ms")
     topic.add_argument("--since", type=_time, metavar="TIME", help="default: their beginning")
     topic.add_argument("--until", type=_time, metavar="TIME", help="default: their end")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--out", type=Path, metavar="FILE", help="alerts go there instead of to stdout")
+    parser.add_argument(
+        "--quality",
+        action="store_true",
+        help="at the end, to stdout: how good outputs were, by day and stream",
+    )
 
 
 def _count(text: str) -> int:
@@ -66,40 +77,93 @@ def _time(text: str) -> int:
 
 
 def main(args: Namespace) -> int:
-    if args.file and (args.since, args.until) != (None, None):
-        raise InputError("replay: --since and --until are for the topics, not for a file")
     config = load_config(args.config)
+    _check(args, config)
     checks: Counter[str] = Counter()
     console = Console(stderr=True)
     with ExitStack() as stack:
         out = stack.enter_context(_opened(args.out)) if args.out else sys.stdout
-        monitor, steps = _from_file(config, args) if args.file else _from_topics(config, args, stack)
+        monitor, steps = _from_files(config, args) if args.file else _from_topics(config, args, stack)
         progress = stack.enter_context(_progress(console))
         task = progress.add_task("replay", total=None, events=0)
         for alerts in steps:
             progress.update(task, events=monitor.rows)
             checks.update(alert.check for alert in alerts)
             out.writelines(map(_json if args.json else _sentence, alerts))
-    console.print(_outcome(monitor, checks))
+    console.print(outcome(monitor, checks))
+    if args.quality:
+        _print_quality(monitor, as_json=args.json)
     return 0
 
 
-# From a file
+def _check(args: Namespace, config: Config) -> None:
+    """InputError where the arguments do not go together."""
+    if args.file and (args.since, args.until) != (None, None):
+        raise InputError("replay: --since and --until are for the topics, not for a file")
+    if args.labels and not args.file:
+        raise InputError("replay: --labels is for a file of predictions, --file, not for the topics")
+    if args.labels and config.labels is None:
+        raise InputError("replay: expected a section labels in the configuration, since --labels is given")
+    if args.quality and (config.labels is None or (args.file and not args.labels)):
+        raise InputError("replay: expected labels, since --quality rests on them; configure and give them")
+    if not args.file and config.labels is not None and config.labels.repartition != "none":
+        raise InputError(
+            f'replay: expected labels.repartition "none", got "{config.labels.repartition}": '
+            "ids do not meet in these topics; replay files instead, with --file and --labels"
+        )
 
 
-def _from_file(config: Config, args: Namespace) -> tuple[Monitor, Steps]:
-    topic = config.predictions.topics[0]
-    monitor = Monitor(config, [Source(topic, number) for number in range(args.partitions)])
-    fields = config.predictions.fields
-    rows = read(args.file, fields, topic)
-    records = partitioned(rows, args.partitions, args.partitioner, key_at(fields.id))
-    return monitor, alerts_of(monitor, records)
+# What is fed
 
 
-def alerts_of(monitor: Monitor, records: Iterable[Records]) -> Steps:
-    """The alerts of each batch of records, and at last those of the slices that were still open."""
-    yield from map(monitor.update, records)
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Records of some sources, in the order in which they are there."""
+
+    sources: Sequence[Source]
+    records: Iterator[Records]
+
+
+def alerts_of(monitor: Monitor, feeds: Iterable[Feed]) -> Steps:
+    """The alerts of each batch of records, and at last those of the slices that were still open.
+
+    Of all feeds the one that is furthest behind is fed next, so that slices close as time goes on; one
+    that has ended holds nobody back.
+    """
+    unread = list(feeds)
+
+    def clock(feed: Feed) -> int:
+        clocks = map(monitor.clock, feed.sources)
+        return max((one for one in clocks if one is not None), default=NEVER)
+
+    while unread:
+        feed = min(unread, key=clock)
+        records = next(feed.records, None)
+        if records is not None:
+            yield monitor.update(records)
+        else:
+            unread.remove(feed)
+            yield [alert for source in feed.sources for alert in monitor.end(source)]
     yield monitor.close()
+
+
+# From files
+
+
+def _from_files(config: Config, args: Namespace) -> tuple[Monitor, Steps]:
+    if not args.labels:
+        config = config.model_copy(update={"labels": None})
+    feeds = [_feed(args.file, config.predictions.fields, config.predictions.topics[0], args)]
+    if config.labels is not None:
+        feeds.append(_feed(args.labels, config.labels.fields, config.labels.topics[0], args))
+    monitor = Monitor(config, [source for feed in feeds for source in feed.sources])
+    return monitor, alerts_of(monitor, feeds)
+
+
+def _feed(path: Path, fields: Mapped, topic: str, args: Namespace) -> Feed:
+    rows = read(path, fields, topic)
+    sources = [Source(topic, number) for number in range(args.partitions)]
+    return Feed(sources, partitioned(rows, args.partitions, args.partitioner, key_at(fields.id)))
 
 
 # From the topics
@@ -110,28 +174,12 @@ def _from_topics(config: Config, args: Namespace, stack: ExitStack) -> tuple[Mon
 
     topics = stack.enter_context(TopicRange(config, args.since, args.until))
     monitor = Monitor(config, list(topics.bounds))
-    return monitor, alerts_of_topics(monitor, topics)
+    return monitor, alerts_of(monitor, feeds_of(topics))
 
 
-def alerts_of_topics(monitor: Monitor, topics: TopicRange) -> Steps:
-    """As ``alerts_of``. Of all partitions the one that is furthest behind is fed next, so that slices close
-    as the range goes on; one that has ended holds nobody back."""
-    known = monitor.decider.ledger.sources
-    unread = set(topics.bounds)
-
-    def clock(source: Source) -> tuple[int, Source]:
-        state = known.get(source)
-        return (NEVER if state is None or state.clock is None else state.clock), source
-
-    while unread:
-        source = min(unread, key=clock)
-        records = topics.take(source)
-        if records is not None:
-            yield monitor.update(records)
-        else:
-            unread.remove(source)
-            yield monitor.end(source)
-    yield monitor.close()
+def feeds_of(topics: TopicRange) -> list[Feed]:
+    """One a partition."""
+    return [Feed([source], topics.records(source)) for source in sorted(topics.bounds)]
 
 
 # What a person is shown
@@ -167,28 +215,10 @@ def _progress(console: Console) -> ProgressBar:
     )
 
 
-def _outcome(monitor: Monitor, checks: Counter[str]) -> Table:
-    counters = monitor.decider.counters
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(justify="left")
-    table.add_column(overflow="fold")
-    table.add_row("events", f"{monitor.rows:,}")
-    for reason, count in sorted(monitor.rejected.items()):
-        table.add_row(f"rejected, {reason}", f"{count:,}")
-    table.add_row("late", f"{counters['rows_late']:,}")
-    table.add_row("slices closed", f"{counters['slices_closed']:,}")
-    table.add_row("alerts", f"{checks.total():,}")
-    for check, count in sorted(checks.items()):
-        table.add_row(f"alerts, {check}", f"{count:,}")
-    for what, by_model in (
-        ("still learning", monitor.decider.learning()),
-        ("unwatchable without `center`", monitor.decider.unwatchable()),
-    ):
-        for model, names in sorted(by_model.items()):
-            table.add_row(f"{what}, {model}", _shortened(names))
-    return table
-
-
-def _shortened(names: list[str]) -> str:
-    more = len(names) - NAMES_SHOWN_MAX
-    return ", ".join(names[:NAMES_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
+def _print_quality(monitor: Monitor, *, as_json: bool) -> None:
+    found = list(days(monitor.quality()))
+    if as_json:
+        sys.stdout.writelines(one.to_json().decode() + "\n" for one in found)
+        return
+    width = None if sys.stdout.isatty() else WIDTH_CHARS
+    Console(file=sys.stdout, width=width, highlight=False, markup=False).print(quality_table(found))

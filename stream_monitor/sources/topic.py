@@ -1,4 +1,4 @@
-"""A range of the prediction topics, for replay: every partition from one moment to another.
+"""A range of the topics of predictions and labels, for replay: every partition from one moment to another.
 
 It belongs to no group and commits nothing, so it can run beside the workers.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self, cast
 
@@ -50,16 +50,19 @@ class TopicRange:
         properties = {"log_level": 2, **config.kafka_properties()}
         troubles: deque[KafkaError] = deque(maxlen=2)
         admin = AdminClient({**properties, "error_cb": troubles.append})  # type: ignore[dict-item]
+        topics, fields = list(config.predictions.topics), [config.predictions.fields.model_dump()]
+        if config.labels is not None:
+            topics += config.labels.topics
+            fields.append(config.labels.fields.model_dump())
         try:
-            self.bounds = _bounds(admin, config.predictions.topics, since, until)
+            self.bounds = _bounds(admin, topics, since, until)
         except KafkaException as error:
             admin.poll(0)
             why = "; ".join(dict.fromkeys(one.str() for one in (error.args[0], *troubles)))
-            raise InputError(
-                f"{', '.join(config.predictions.topics)}: expected to be readable, got {why}"
-            ) from error
-        mapped = {str(place) for place in config.predictions.fields.model_dump().values()}
-        self._keys = "key" in mapped
+            raise InputError(f"{', '.join(topics)}: expected to be readable, got {why}") from error
+        mapped = {str(place) for one in fields for place in one.values()}
+        # A label is withdrawn by a record that has nothing but its key.
+        self._keys = "key" in mapped or config.labels is not None
         self._headers = any(place.startswith("header:") for place in mapped)
         self._consumer = Consumer(
             {
@@ -109,6 +112,11 @@ class TopicRange:
             self._pause()
         taken = [waiting.popleft() for _ in range(min(len(waiting), CONSUME_MAX))]
         return self._records(source, taken) if taken else None
+
+    def records(self, source: Source) -> Iterator[Records]:
+        """All that is left of one partition, as ``take`` gives it."""
+        while (records := self.take(source)) is not None:
+            yield records
 
     def _consume(self) -> list[Message]:
         try:
