@@ -162,9 +162,12 @@ def test_check_config_sums_up_what_applies(tmp_path: Path, capsys: pytest.Captur
         """
         kafka: {bootstrap.servers: "127.0.0.1:1", log_level: 0}
         predictions: {topics: [predictions, more]}
+        labels: {topics: [labels], horizon: 14d}
         models:
           churn:
             learn: 20000
+            quality: {class: {task: binary, score: score}}
+            segments: [country]
             detectors: [adwin: {delta: 0.01}]
             labels: {team: growth}
             features: {age: {range: [18, 100]}}
@@ -179,6 +182,10 @@ def test_check_config_sums_up_what_applies(tmp_path: Path, capsys: pytest.Captur
         "adwin(delta=0.01)",
         "team=growth",
         "age: number, [18, 100]",
+        "labels, the last one counts",
+        "within 14d, in slices of 1m, cohorts of 1h",
+        "class: binary, margin 0.1",
+        "country, at most 20 values each",
         "(any other)",
         "adwin, page_hinkley",
     ):

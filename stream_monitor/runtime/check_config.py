@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 
-from stream_monitor.config import Config, Detector, ModelConfig, Signal, load_config
+from stream_monitor.config import Config, Detector, Labels, ModelConfig, Signal, load_config
 from stream_monitor.config.schema import schema_text
 from stream_monitor.config.values import duration_text
 from stream_monitor.reference import References
@@ -48,7 +48,7 @@ def digest(config: Config) -> Iterator[str]:
         f"idle after {duration_text(predictions.idle_after_ms)}"
     )
     if config.labels is not None:
-        yield f"labels       {', '.join(config.labels.topics)}"
+        yield from _of_labels(config.labels)
     for name, topic in (
         ("summaries", config.summaries),
         ("alerts", config.alerts),
@@ -69,6 +69,18 @@ def digest(config: Config) -> Iterator[str]:
         yield from _of_model("(any other)", ModelConfig()) if accepted else ["  (any other)  rejected"]
 
 
+def _of_labels(labels: Labels) -> Iterator[str]:
+    fields = labels.fields.model_dump().items()
+    yield f"labels       {', '.join(labels.topics)}, the {labels.policy} one counts"
+    yield f"  fields     {', '.join(f'{name}: {place}' for name, place in fields if place)}"
+    yield (
+        f"  time       within {duration_text(labels.horizon_ms)}, in slices of {duration_text(labels.slice_ms)}, "
+        f"cohorts of {duration_text(labels.cohort_ms)}"
+    )
+    sent = {"none": "", "labels": ", labels repartitioned", "both": ", both repartitioned"}
+    yield f"  store      {labels.store}{sent[labels.repartition]}"
+
+
 def _of_model(name: str, model: ModelConfig) -> Iterator[str]:
     learned = duration_text(model.learn.ms) if model.learn.ms is not None else f"{model.learn.events} events"
     reference = f"learned from {learned}" if model.reference is None else f"from {model.reference.name}"
@@ -79,6 +91,10 @@ def _of_model(name: str, model: ModelConfig) -> Iterator[str]:
     yield f"    min_effect {', '.join(f'{effect} {least:g}' for effect, least in effects)}"
     if model.labels:
         yield f"    labels     {', '.join(f'{key}={value}' for key, value in model.labels.items())}"
+    for output, one in sorted(model.quality.items()):
+        yield f"    quality    {output}: {one.task}, margin {one.margin:g}"
+    if model.segments:
+        yield f"    segments   {', '.join(model.segments)}, at most {model.segments_max} values each"
     for kind, signals in (("feature", model.features), ("output", model.outputs)):
         for key, signal in signals.items():
             yield f"    {kind:<10} {key}: {_signal(signal)}"
@@ -107,8 +123,8 @@ def warnings(config: Config) -> Iterator[str]:
     for name, value in sorted(config.kafka.items()):
         if isinstance(value, str) and any(word in name for word in SECRET_WORDS):
             yield f"kafka.{name}: in the file itself; {{env: NAME}} or {{file: PATH}} would keep it out"
-    if config.labels is not None:
-        yield "labels: not joined in this release; they only make an event without an id a reject"
+    if config.labels is not None and not any(model.quality for model in config.models.values()):
+        yield "labels: nothing is joined, since no entry of models has `quality`"
     if config.predictions.unknown_models == "reject" and "*" in config.models:
         yield 'predictions.unknown_models: rejects nothing, since the entry "*" names every model'
     for name in sorted(config.models):
