@@ -14,6 +14,7 @@ from confluent_kafka.admin import ConfigResource, ResourceType
 from stream_monitor.config import parse_config
 from stream_monitor.errors import ConfigError, StreamMonitorError
 from stream_monitor.runtime.topics import create_topics
+from stream_monitor.runtime.workers import roles_of
 from stream_monitor.sources.partitioners import BY_NAME
 from tests import join_feed, join_oracle
 from tests.join_feed import HORIZON_MS, LABELS, PREDICTIONS, Feed, Record
@@ -255,3 +256,12 @@ def test_a_pipeline_that_needs_no_copies_says_so(kafka: Cluster, tmp_path: Path)
     pipeline = pipeline_of(kafka, tmp_path, "none")
     with pytest.raises(StreamMonitorError, match=r"labels\.repartition: expected labels or both.*got none"):
         Running("repartition", pipeline.config, "a")
+
+
+@pytest.mark.parametrize(
+    ("repartition", "more"), [("none", []), ("labels", ["repartition"]), ("both", ["repartition"])]
+)
+def test_a_pipeline_runs_the_roles_that_it_needs(repartition: str, more: list[str]) -> None:
+    known = join_feed.config()
+    known["labels"] |= {"repartition": repartition}
+    assert roles_of(parse_config(known)) == ["observe", "decide", "join", *more]
