@@ -74,8 +74,8 @@ def _of_labels(labels: Labels) -> Iterator[str]:
     yield f"labels       {', '.join(labels.topics)}, the {labels.policy} one counts"
     yield f"  fields     {', '.join(f'{name}: {place}' for name, place in fields if place)}"
     yield (
-        f"  time       within {duration_text(labels.horizon_ms)}, in slices of {duration_text(labels.slice_ms)}, "
-        f"cohorts of {duration_text(labels.cohort_ms)}"
+        f"  time       within {duration_text(labels.horizon_ms)}, "
+        f"in slices of {duration_text(labels.slice_ms)}, cohorts of {duration_text(labels.cohort_ms)}"
     )
     sent = {"none": "", "labels": ", labels repartitioned", "both": ", both repartitioned"}
     yield f"  store      {labels.store}{sent[labels.repartition]}"
