@@ -28,6 +28,9 @@ WITHDRAWN: Final = 4
 hold."""
 
 
+_NONE: Final[Mapping[int, Entry]] = {}
+
+
 class Outcome(Protocol):
     """Takes what elements change."""
 
@@ -91,8 +94,8 @@ class Joiner:
         columns = (bucket, since, (rows.clock - rows.time).tolist(), rows.streams, rows.segments, rows.inputs)
         for i, (key, at, clock, lag, stream, segments, inputs) in enumerate(zip(keys, *columns, strict=True)):
             one = Prediction(topic, clock, lag, stream[0], stream[1], stream[2], segments, inputs)
-            if key in found or key in self._touched:
-                joinable[i] = self._meet_labels(key, at, one, found, outcome)
+            if entries := self._entries(key, found):
+                joinable[i] = self._meet_labels(key, at, one, entries, outcome)
             else:
                 self._put(at, key, encode((one,)))
         outcome.predicted(rows, joinable)
@@ -112,21 +115,22 @@ class Joiner:
             keys, bucket, *columns, rows.models, rows.values, strict=True
         ):
             one = Label(topic, offset, row, clock, lag, model, value)
-            if key in self._touched:
-                facts.append(self._meet_predictions(key, at, one, found, outcome))
-            elif key not in found:
+            entries = self._entries(key, found)
+            if not entries:
                 self._put(at, key, encode((one,)))
                 facts.append(WITHDRAWN if value is None else 0)
-            elif (lone := self._lone(found[key])) is None or lone[0] > at:
-                facts.append(self._meet_predictions(key, at, one, found, outcome))
+            elif (lone := _lone(entries)) is None or lone[0] > at:
+                facts.append(self._meet_predictions(key, at, one, entries, outcome))
             else:
                 self._meet_lone(key, at, one, *lone, outcome)
                 facts.append(WITHDRAWN if value is None else 0)
         outcome.labeled(rows, facts)
 
-    def _meet_labels(self, key: Key, bucket: int, one: Prediction, found: Found, outcome: Outcome) -> bool:
+    def _meet_labels(
+        self, key: Key, bucket: int, one: Prediction, entries: Mapping[int, Entry], outcome: Outcome
+    ) -> bool:
         """Whether the prediction is kept."""
-        known, start = self._known(key, found), bucket * self._bucket_ms
+        known, start = self._known(entries), bucket * self._bucket_ms
         clock = start + one.clock
         if known.has_before(one, clock):
             known.mark(bucket, Again(one.topic, one.clock, one.model, one.version, one.role))
@@ -146,9 +150,11 @@ class Joiner:
         self._keep(key, known)
         return True
 
-    def _meet_predictions(self, key: Key, bucket: int, one: Label, found: Found, outcome: Outcome) -> int:
+    def _meet_predictions(
+        self, key: Key, bucket: int, one: Label, entries: Mapping[int, Entry], outcome: Outcome
+    ) -> int:
         """The facts about the label."""
-        known, clock = self._known(key, found), bucket * self._bucket_ms + one.clock
+        known, clock = self._known(entries), bucket * self._bucket_ms + one.clock
         if known.is_full(bucket, one):
             outcome.count("labels_over_limit")
             return WITHDRAWN if one.value is None else 0
@@ -165,15 +171,6 @@ class Joiner:
             known.keep_with(at, clock, one)
         self._keep(key, known)
         return facts
-
-    def _lone(self, entries: Sequence[tuple[int, Entry]]) -> tuple[int, Prediction] | None:
-        """The prediction that is all that is known of an id, and its bucket: so it mostly is."""
-        if len(entries) > 1:
-            return None
-        ((bucket, entry),) = entries
-        elements = decode(entry)
-        one = elements[0]
-        return (bucket, one) if len(elements) == 1 and isinstance(one, Prediction) else None
 
     def _meet_lone(
         self, key: Key, bucket: int, one: Label, at: int, prediction: Prediction, outcome: Outcome
@@ -231,12 +228,18 @@ class Joiner:
         first, last = int(rows.clock.min()) - self._horizon_ms, int(rows.clock.max()) + self._horizon_ms
         return self._store.get(keys, first // self._bucket_ms, last // self._bucket_ms)
 
-    def _known(self, key: Key, found: Found) -> Known:
-        entries = dict(found.get(key, ()))
-        if key in self._touched:
-            for bucket, overlaid in self._overlay.items():
-                if key in overlaid:
-                    entries[bucket] = overlaid[key]
+    def _entries(self, key: Key, found: Found) -> Mapping[int, Entry]:
+        """What is known of an id, by bucket: the overlay comes before the store."""
+        if key not in self._touched:
+            return found.get(key, _NONE)
+        entries = dict(found.get(key, _NONE))
+        for bucket, overlaid in self._overlay.items():
+            entry = overlaid.get(key)
+            if entry is not None:
+                entries[bucket] = entry
+        return entries
+
+    def _known(self, entries: Mapping[int, Entry]) -> Known:
         return Known(entries, self._bucket_ms, self._horizon_ms)
 
     def _keep(self, key: Key, known: Known) -> None:
@@ -246,6 +249,16 @@ class Joiner:
     def _put(self, bucket: int, key: Key, entry: Entry) -> None:
         self._overlay.setdefault(bucket, {})[key] = entry
         self._touched.add(key)
+
+
+def _lone(entries: Mapping[int, Entry]) -> tuple[int, Prediction] | None:
+    """The prediction that is all that is known of an id, and its bucket: so it mostly is."""
+    if len(entries) > 1:
+        return None
+    ((bucket, entry),) = entries.items()
+    elements = decode(entry)
+    one = elements[0]
+    return (bucket, one) if len(elements) == 1 and isinstance(one, Prediction) else None
 
 
 def _facts(one: Label, before: Label | None) -> int:

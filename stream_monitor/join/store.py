@@ -27,8 +27,8 @@ horizon is on disk, and each look-up asks 2 * BUCKETS + 1 buckets at most."""
 
 Key = bytes
 Entry = bytes
-Found = dict[Key, list[tuple[int, Entry]]]
-"""By key the entries that there are, with their buckets, which ascend."""
+Found = dict[Key, dict[int, Entry]]
+"""By key and bucket the entries that there are."""
 Puts = Mapping[int, Mapping[Key, Entry]]
 """Entries by bucket and key; each takes the place of the one before."""
 
@@ -87,11 +87,10 @@ class MemoryStore:
 
     def get(self, keys: Sequence[Key], first_bucket: int, last_bucket: int) -> Found:
         found: Found = {}
-        for bucket in sorted(self.buckets):
+        for bucket, entries in self.buckets.items():
             if first_bucket <= bucket <= last_bucket:
-                entries = self.buckets[bucket]
                 for key in entries.keys() & set(keys):
-                    found.setdefault(key, []).append((bucket, entries[key]))
+                    found.setdefault(key, {})[bucket] = entries[key]
         return found
 
     def write(self, puts: Puts, positions: Mapping[Source, Position]) -> None:
