@@ -17,10 +17,10 @@ from stream_monitor.runtime.topics import create_topics
 from stream_monitor.runtime.workers import roles_of
 from stream_monitor.sources.partitioners import BY_NAME
 from tests import join_feed, join_oracle
+from tests.join_apps import assert_as_the_oracle_says, cohorts, of_kind
 from tests.join_feed import HORIZON_MS, LABELS, PREDICTIONS, Feed, Record
 from tests.kafka.broker import Cluster
 from tests.kafka_apps import Pipeline, Running, wait_for
-from tests.test_runtime_join import assert_as_the_oracle_says, cohorts, of_kind
 
 JAVA, LIBRDKAFKA = "murmur2_random", "consistent_random"
 PARTITIONS = 3

@@ -20,10 +20,10 @@ import pytest
 
 from stream_monitor.events import Records, Source
 from stream_monitor.monitor import Monitor
+from tests.join_apps import committed, delete
 from tests.kafka.broker import Cluster
 from tests.kafka_apps import Pipeline, Sent, kill, wait_for
 from tests.test_join_law import CONFIG, START_MS, feed
-from tests.test_runtime_join import committed, delete
 
 PARTITIONS = 2
 END_MS = START_MS + 86_400_000

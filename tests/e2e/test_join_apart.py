@@ -14,9 +14,9 @@ import pytest
 
 from stream_monitor.join.joins import Joins
 from stream_monitor.runtime.catching_up import CatchingUp
+from tests.join_apps import committed, delete, pairs
 from tests.kafka.broker import Cluster
 from tests.kafka_apps import START_MS, Pipeline, Sent, wait_for
-from tests.test_runtime_join import committed, delete, pairs
 
 SECONDS = 60
 PER_SECOND = 50

@@ -17,10 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.crashes import Kill, Victim, plan
-from tests.join_feed import LABELS, PREDICTIONS, Feed
-from tests.kafka.broker import Cluster
-from tests.kafka_apps import Pipeline, Sent, wait_for
-from tests.test_runtime_join import (
+from tests.join_apps import (
     assert_as_the_oracle_says,
     assert_unbroken,
     committed,
@@ -29,6 +26,9 @@ from tests.test_runtime_join import (
     pipeline_of,
     size,
 )
+from tests.join_feed import LABELS, PREDICTIONS, Feed
+from tests.kafka.broker import Cluster
+from tests.kafka_apps import Pipeline, Sent, wait_for
 
 PARTITIONS = 3
 PREDICTED = 5_000
