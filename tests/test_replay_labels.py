@@ -260,6 +260,25 @@ def test_labels_of_a_csv_keep_their_ids_and_values(
     assert orjson.loads(line)["figures"]["mean_error"] == pytest.approx(1 - 25)
 
 
+def test_a_hold_out_is_of_predictions_and_not_of_what_labels_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], events: tuple[list[Event], list[Event]]
+) -> None:
+    predictions, labels = events
+    known = {label["prediction_id"]: label["label"] for label in labels}
+    healthy = [{**event, "label": known.get(event["prediction_id"])} for event in predictions[:CHANGE]]
+    config = configure(tmp_path)
+    made, out = write(tmp_path / "healthy.jsonl", healthy), tmp_path / "m.profile"
+    assert cli.main(["profile", str(made), "--config", str(config), "--out", str(out)]) == 0
+    document = yaml.safe_load(config.read_text())
+    document["models"]["m"]["reference"] = "m.profile"
+    config.write_text(yaml.safe_dump(document))
+    capsys.readouterr()
+    lines, _ = replay(capsys, config, *files(tmp_path, events), "--json")
+    told = {(alert["signal"]["kind"], alert["check"]) for alert in map(orjson.loads, lines)}
+    assert told >= {("quality", "drift"), ("quality", "quality")}
+    assert ("label", "missing") not in told
+
+
 # Topics
 
 

@@ -27,6 +27,17 @@ if TYPE_CHECKING:
 LABELS = "labels"
 """In the place of a role: the labels of a model themselves."""
 DELAY = "label_delay"
+ERRORS_LOCATION_MAX = 0.05
+"""The minimum effect on the location of error signals, at the most: of an error that is 0 or 1 it is a share of
+predictions, and a model that errs in 10 % where it erred in 4 % is to be told.
+"""
+
+
+def of_errors(model: ModelConfig, labels: Labels) -> ModelConfig:
+    """The settings of a model as those of its error signals, in the slices in which labels arrive."""
+    location = min(model.min_effect.location, ERRORS_LOCATION_MAX)
+    effect = model.min_effect.model_copy(update={"location": location})
+    return model.model_copy(update={"slice_ms": labels.slice_ms, "min_effect": effect})
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +149,13 @@ class ArrivalJudge:
 
     def _begin(self, stream: Stream) -> Judged:
         config, labels = self._config.model(stream.model), self._labels
-        # The file is of all predictions: a segment learns its own quality.
-        file = None if stream.segment else self._references.of(stream.model)
+        # The file is of all predictions: a segment learns its own quality, and labels what they are like.
+        file = None if stream.segment or stream.role == LABELS else self._references.of(stream.model)
         baseline = None if file is None or not file.quality else Baseline.of(file.quality)
         book = QualityBook(config.quality, labels.cohort_ms, labels.horizon_ms, config.learn, baseline)
-        return Judged(Subject(self._watched(config), {}, None if file is None else file.pairs), book)
-
-    def _watched(self, config: ModelConfig) -> ModelConfig:
-        """The model's settings, with the slices in which labels arrive."""
-        return config.model_copy(update={"slice_ms": self._labels.slice_ms})
+        return Judged(
+            Subject(of_errors(config, self._labels), {}, None if file is None else file.pairs), book
+        )
 
     def _findings(self, judged: Judged, start: int, arrival: Arrival) -> Iterator[tuple[str, Finding]]:
         """What the slice shows, with the subject that it is told of."""
@@ -179,7 +188,7 @@ class ArrivalJudge:
         ]
 
     def restore(self, model: str, state: Any) -> None:
-        watched = self._watched(self._config.model(model))
+        watched = of_errors(self._config.model(model), self._labels)
         judged = self._models[model] = {}
         for names, signals, book in state:
             stream = Stream(*names)
