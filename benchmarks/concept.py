@@ -34,6 +34,7 @@ from river import drift
 from benchmarks import results
 from stream_monitor.checks.subject import Subject
 from stream_monitor.config import Config, parse_config
+from stream_monitor.decide.arrivals import of_errors
 from stream_monitor.detectors import Adwin, Detector, PageHinkley, make
 from stream_monitor.events import Column, Finding, Float64s, Int64s, JsonType, Stream
 from stream_monitor.join.cells import Cells, summaries_of
@@ -51,7 +52,7 @@ PAIRS = HOURS * HOUR * PER_MINUTE
 OLD, NEW = np.array([2.0, 1.0]), np.array([0.5, 2.2])
 """What the classes depend on, before and after: errors go from 21 to 34 percent."""
 SMALL = 0.02
-"""A minimum effect in place of the default of 0.1: of a location score, which for 0 and 1 is their share."""
+"""A minimum effect in place of the default of 0.05: of a location score, which for 0 and 1 is their share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,8 @@ def config_of(**settings: Any) -> Config:
 
 def findings(columns: dict[str, Column], config: Config) -> list[Finding]:
     """What is told of these signals: a reference is learned for the first LEARN_MIN minutes."""
-    model = config.model("m")
+    assert config.labels is not None
+    model = of_errors(config.model("m"), config.labels)
     subject = Subject(model, {}, None)
     cells = Cells.of(Stream("m"), np.arange(PAIRS) // PER_MINUTE * MINUTE_MS, ((),) * PAIRS, 0)
     slices = summaries_of(columns, cells, Shape.of(model))

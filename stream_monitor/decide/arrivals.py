@@ -28,8 +28,8 @@ LABELS = "labels"
 """In the place of a role: the labels of a model themselves."""
 DELAY = "label_delay"
 ERRORS_LOCATION_MAX = 0.05
-"""The minimum effect on the location of error signals, at the most: of an error that is 0 or 1 it is a share of
-predictions, and a model that errs in 10 % where it erred in 4 % is to be told.
+"""The minimum effect on the location of error signals, at the most: of an error that is 0 or 1 it is a share
+of predictions, and a model that errs in 10 % where it erred in 4 % is to be told.
 """
 
 

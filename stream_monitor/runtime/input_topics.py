@@ -87,6 +87,11 @@ def check_retention(admin: AdminClient, topics: Topics, horizon_ms: int) -> None
                 f"{duration_text(horizon_ms)} ({horizon_ms}), got {duration_text(kept_ms)} ({kept_ms}): a "
                 "lost store could not be made again; raise the retention, or lower the horizon"
             )
+        elif 0 <= kept_ms < 2 * horizon_ms:
+            log.warning(
+                "retention below two horizons of labels: a store made again may take repeated labels for new",
+                extra={"topic": resource.name, "retention": duration_text(kept_ms)},
+            )
         if int(settings["retention.bytes"].value) >= 0:
             log.warning(
                 "retention by size may end before the horizon of labels does",
