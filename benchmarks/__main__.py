@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import signal
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import concept, results, throughput
+from benchmarks import concept, join, results, throughput
 from tests.kafka.broker import KafkaUnavailableError
 
-SECTIONS = {section.SECTION: section.run for section in (throughput, concept)}
+SECTIONS: dict[str, Callable[[Namespace, Console], object]] = {
+    throughput.SECTION: lambda args, to: throughput.run(args.events, args.rounds, args.results, to),
+    concept.SECTION: lambda args, to: concept.run(args.events, args.rounds, args.results, to),
+    join.SECTION: lambda args, to: join.run(args.pending, args.seconds, args.results, to),
+}
 
 
 def main() -> int:
@@ -22,6 +27,8 @@ def main() -> int:
     parser.add_argument("section", nargs="?", choices=SECTIONS, help="only this one (default: all)")
     parser.add_argument("--events", type=int, default=2_000_000, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--pending", type=int, default=20_000_000, help="of join; default: %(default)s")
+    parser.add_argument("--seconds", type=float, default=600, help="of join; default: %(default)s")
     parser.add_argument("--results", type=Path, default=results.FOLDER, help="where the JSON goes")
     args = parser.parse_args()
     # Without this a terminated run would leave its broker and workers behind.
@@ -29,7 +36,7 @@ def main() -> int:
     try:
         for name, run in SECTIONS.items():
             if args.section in {None, name}:
-                run(args.events, args.rounds, args.results, Console())
+                run(args, Console())
     except KafkaUnavailableError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2

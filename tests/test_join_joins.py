@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from benchmarks import join as bench
 from stream_monitor.codecs.labels import JoinCodec
 from stream_monitor.config import Config, parse_config
 from stream_monitor.errors import FormatError
@@ -354,3 +355,11 @@ def test_a_store_that_breaks_does_not_keep_others_from_being_written() -> None:
 def test_an_entry_that_is_none_says_what_to_do() -> None:
     with pytest.raises(FormatError, match=r"store: expected an entry, got 3 bytes .*; remove the store"):
         decode(b"abc")
+
+
+def test_the_benchmark_joins_every_label_that_it_makes(tmp_path: Path) -> None:
+    """Otherwise it would measure look-ups that find nothing."""
+    figures = bench.measure(bench.HOURS * 5, 0.2, tmp_path)
+    assert figures["puts_per_s"] / figures["joins_per_s"] == pytest.approx(2, rel=0.3)
+    assert figures["unjoined"] == 0
+    assert figures["bytes_per_pending"] > 0

@@ -6,7 +6,7 @@ Everything is kept by the slice of its arrival, and apart by segment; both are b
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,7 +27,7 @@ from stream_monitor.summary.shape import Shape
 from stream_monitor.summary.wire import SIGNAL_LIMIT_MAX
 
 if TYPE_CHECKING:
-    from stream_monitor.config import Config, ModelConfig
+    from stream_monitor.config import Config, ModelConfig, Quality
 
 LABELS_ROLE = "labels"
 """The role of the stream that labels themselves are: Stream(model or "", "", LABELS_ROLE)."""
@@ -55,6 +55,19 @@ class _Predicted(NamedTuple):
     at: int
     time: int
     n: int
+
+
+def _labels_of(values: Iterable[Any], quality: Mapping[str, Quality]) -> list[Labels]:
+    """``label_of`` each; asked once a value, for most labels are of a few."""
+    said: dict[tuple[type, Any], Labels] = {}
+    labels = []
+    for value in values:
+        place = type(value), None if isinstance(value, dict) else value
+        label = said.get(place)
+        if label is None or isinstance(value, dict):
+            label = said[place] = label_of(value, quality)
+        labels.append(label)
+    return labels
 
 
 class Pairs:
@@ -117,7 +130,7 @@ class Pairs:
             predicted[stream].append(_Predicted(segments, at, time, n))
         for stream in {*predicted, *self._emitted}:
             model, came = self._config.model(stream[0]), self._emitted.get(stream, [])
-            labels = [label_of(one.value, model.quality) for one in came]
+            labels = _labels_of((one.value for one in came), model.quality)
             self.counters["pairs_unusable"] += sum(None in label for label in labels)
             yield from self._cohort_deltas(Stream(*stream), model, predicted[stream], came, labels)
             yield from self._pair_deltas(Stream(*stream), model, came, labels)
