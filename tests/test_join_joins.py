@@ -16,9 +16,7 @@ import pytest
 from benchmarks import join as bench
 from stream_monitor.codecs.labels import JoinCodec
 from stream_monitor.config import Config, parse_config
-from stream_monitor.errors import FormatError
 from stream_monitor.events import Delta, Records, SliceKey, Source, Stream
-from stream_monitor.join.entries import decode
 from stream_monitor.join.joins import Joins
 from stream_monitor.join.pairs import DELAY, LABELS_ROLE
 from stream_monitor.join.store import MemoryStore, Position, StoreDamagedError
@@ -350,11 +348,6 @@ def test_a_store_that_breaks_does_not_keep_others_from_being_written() -> None:
     with pytest.raises(StoreDamagedError):
         joins.committed(positions)
     assert stores[1].positions() == {Source(LABELS, 1): Position("id", 5, 7, None)}
-
-
-def test_an_entry_that_is_none_says_what_to_do() -> None:
-    with pytest.raises(FormatError, match=r"store: expected an entry, got 3 bytes .*; remove the store"):
-        decode(b"abc")
 
 
 def test_the_benchmark_joins_every_label_that_it_makes(tmp_path: Path) -> None:
