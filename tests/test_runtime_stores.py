@@ -6,24 +6,25 @@ import shutil
 import signal
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
 from stream_monitor.config import parse_config
 from stream_monitor.events import Source
-from stream_monitor.join.store import Position
+from stream_monitor.join.store import Position, StoreDamagedError
 from stream_monitor.quality.cohorts import Cohorts
 from stream_monitor.runtime.catching_up import CatchingUp
 from stream_monitor.runtime.positions import Owned
-from stream_monitor.runtime.store import RocksStores
+from stream_monitor.runtime.store import RocksStore, RocksStores
 from stream_monitor.runtime.stores import unfit
 from stream_monitor.watermark import Clock
 from tests.join_apps import (
     FARE,
     assert_as_the_oracle_says,
     assert_unbroken,
+    by_source,
     cohorts,
     committed,
     damage,
@@ -177,6 +178,7 @@ def test_while_a_store_is_made_again_other_partitions_go_on(
     with pipeline.running("join"):
         wait_for(lambda: committed(pipeline) == 200, "the predictions")
     delete(tmp_path)
+    told = len(by_source(pipeline)[Source(pipeline.input, 0)])
     may_go_on = threading.Event()
     step = CatchingUp.step
     monkeypatch.setattr(CatchingUp, "step", lambda self: may_go_on.is_set() and step(self))
@@ -186,11 +188,44 @@ def test_while_a_store_is_made_again_other_partitions_go_on(
             pipeline.send(pipeline.labels, partition, [label(f"p{partition}", 60, 2.0)])
         wait_for(lambda: pairs(pipeline)[FARE] == 1, "the pair of the other partition")
         wait_for(lambda: not join.ready, "the worker to say that it is not ready")
-        assert "rebuilding partition 0: " in join.health.reply("/readyz", "").body.decode()
+        assert "rebuilding partition 0: 0 %" in join.health.reply("/readyz", "").body.decode()
         assert committed(pipeline) == 201
+        # Where it has said that it stands, it may not have a store.
+        assert len(by_source(pipeline)[Source(pipeline.input, 0)]) == told
         may_go_on.set()
         wait_for(lambda: pairs(pipeline)[FARE] == 2, "the pair of the partition that was rebuilt")
         wait_for(lambda: join.ready and not join.metric("rebuilding_partitions"), "ready")
+    assert_unbroken(pipeline)
+
+
+def test_a_store_that_shows_damage_while_it_is_used_is_made_again(
+    kafka: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = pipeline_of(kafka, tmp_path, 2)
+    feed = Feed.of(seed=15, predictions=500, partitions=2)
+    for topic in (PREDICTIONS, LABELS):
+        send(pipeline, feed, topic, 0, 0.5)
+    get, write = RocksStore.get, RocksStore.write
+
+    def damaged(*_: Any) -> NoReturn:
+        monkeypatch.setattr(RocksStore, "get", get)
+        monkeypatch.setattr(RocksStore, "write", write)
+        raise StoreDamagedError
+
+    with pipeline.running("join") as join:
+        wait_for(lambda: committed(pipeline) == share(feed, 0.5), "one half")
+        began = join.metric("rebuild_seconds_count")
+        monkeypatch.setattr(RocksStore, "get", damaged)
+        for topic in (PREDICTIONS, LABELS):
+            send(pipeline, feed, topic, 0.5, 0.75)
+        wait_for(lambda: committed(pipeline) == share(feed, 0.75), "three quarters")
+        monkeypatch.setattr(RocksStore, "write", damaged)
+        for topic in (PREDICTIONS, LABELS):
+            send(pipeline, feed, topic, 0.75)
+        wait_for(lambda: committed(pipeline) == size(feed), "all of it")
+        wait_for(lambda: join.metric("rebuild_seconds_count") >= began + 2, "the stores to be made again")
+        assert join.metric("aborts_total", role="join") >= 2
+    assert_as_the_oracle_says(pipeline, feed, tmp_path)
     assert_unbroken(pipeline)
 
 

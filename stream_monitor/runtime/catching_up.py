@@ -82,7 +82,7 @@ class CatchingUp:
         self._metrics = metrics
         self._reader: Consumer | None = None
         self._unwritten = 0
-        self._began_s = self._told_s = time.monotonic()
+        self._began_s = self._told_s = 0.0
 
     @property
     def left(self) -> int:
@@ -91,7 +91,10 @@ class CatchingUp:
 
     @property
     def share(self) -> float:
-        return 1.0 if self._reader is None or not self._span else 1 - self.left / self._span
+        """Of what there was to read, what was read."""
+        if self._reader is None:
+            return 0.0
+        return 1 - self.left / self._span if self._span else 1.0
 
     def close(self) -> None:
         if self._reader is not None:
@@ -120,14 +123,13 @@ class CatchingUp:
         return True
 
     def _begin(self) -> Consumer:
+        self._began_s = self._told_s = time.monotonic()
         reader = self._reader = Consumer(self._properties, logger=client_log.log)
         if self.is_rebuild:
             self._next = self._starts(reader)
             self._clocks = {source: Clock() for source in self._sources}
             # From here on it is a store that is behind, whatever happens.
             self._write()
-        else:
-            self._check_reach(reader)
         self._left = {source for source in self._sources if self._next[source] < self._goals[source]}
         self._span = self.left
         reader.assign([TopicPartition(*source, self._next[source]) for source in self._left])
@@ -149,16 +151,6 @@ class CatchingUp:
             if found.offset not in {OFFSET_END, -1}:
                 starts[source] = min(found.offset, starts[source])
         return starts
-
-    def _check_reach(self, reader: Consumer) -> None:
-        for source, start in self._next.items():
-            bounds = reader.get_watermark_offsets(TopicPartition(*source), timeout=CALL_TIMEOUT_S)
-            if bounds is None:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 (its own code)
-            if start < self._goals[source] and start < bounds[0]:
-                name = f"{source.topic}/{source.partition}"
-                message = f"{name} begins at {bounds[0]}, and the store stands at {start}"
-                raise LogGoneError(message)
 
     def _take(self, messages: list[Message]) -> None:
         records = [message for message in messages if message.error() is None]

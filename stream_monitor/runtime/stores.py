@@ -115,7 +115,7 @@ class JoinStores:
     @property
     def problem(self) -> str | None:
         for one in self._behind.values():
-            return f"rebuilding partition {one.partition}: {one.share:.0%}"
+            return f"rebuilding partition {one.partition}: {100 * one.share:.0f} %"
         return next(iter(self._problems.values()), None)
 
     @property
