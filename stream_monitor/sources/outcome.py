@@ -18,7 +18,7 @@ from stream_monitor.quality.cohorts import Cohort, Cohorts
 from stream_monitor.quality.figures import Figure
 
 NAMES_SHOWN_MAX = 10
-MAIN = ("mae", "rmse", "mean_error", "accuracy", "precision", "recall", "f1", "f1_macro", "log_loss")
+MAIN = ("mae", "rmse", "mean_error", "above", "accuracy", "precision", "recall", "f1", "f1_macro", "log_loss")
 """The figures of the table, those of them that an output has."""
 USUAL = {"predictions", "labels", "pairs"}
 """What the join counts of any input; the rest is said only where it happened."""
