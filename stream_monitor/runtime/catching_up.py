@@ -117,9 +117,10 @@ class CatchingUp:
         self._check_clocks()
         self._write()
         self.close()
-        self._metrics.rebuild_seconds.observe(time.monotonic() - self._began_s)
-        extra = {"partition": self.partition, "records": self.records, "anew": self.is_rebuild}
-        log.info("store up to date", extra=extra)
+        seconds = time.monotonic() - self._began_s
+        self._metrics.rebuild_seconds.observe(seconds)
+        extra = {"partition": self.partition, "records": self.records, "seconds": round(seconds, 3)}
+        log.info("store up to date", extra={**extra, "anew": self.is_rebuild})
         return True
 
     def _begin(self) -> Consumer:
