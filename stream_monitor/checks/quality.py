@@ -30,24 +30,15 @@ LEARN_LABELS_MIN = 500
 """No reference is made of fewer labels, however long they took."""
 NOISE_SDS = 3.0
 """A figure is worse only where it is beyond the margin by this many standard errors."""
+BEGAN_COHORTS_MAX = 48
+"""In so many cohorts the beginning of a change is looked for."""
 SDS_MAX = 1e6
 """Said where figures without any noise differ."""
 JUDGED = (
-    "mae",
-    "rmse",
-    "mean_error",
-    "mape",
-    "above",
-    "accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "recall_macro",
-    "log_loss",
-    "brier",
-    "roc_auc",
+    *("mae", "rmse", "mean_error", "mape", "above"),
+    *("accuracy", "log_loss", "brier", "roc_auc", "f1", "precision", "recall", "recall_macro"),
 )
-"""The figures that are compared with the reference, those of them that an output has."""
+"""The figures that are compared with the reference, those of them that an output has; the first is told."""
 SIGNAL_FIGURES = {
     "error": ("rmse", "accuracy"),
     "absolute_error": ("mae",),
@@ -100,6 +91,7 @@ class QualityBook:
         self._learn = learn
         self._baseline = baseline
         self._learned = Cohorts()
+        self._learned_labels: dict[int, int] = {}
         self._learning_since: int | None = None
         self._cohorts = Cohorts()
         self._bad: dict[str, dict[int, list[Worse]]] = {name: {} for name in quality}
@@ -138,6 +130,7 @@ class QualityBook:
         if learned_ms < learn.ms if learn.ms is not None else labels < (learn.events or 0):
             return False
         self._baseline = Baseline.of(self._learned.total().measures)
+        self._learned_labels = {start: cohort.labeled for start, cohort in self._learned.items()}
         self._learned = Cohorts()
         return True
 
@@ -146,9 +139,12 @@ class QualityBook:
             return
         then, bad = self._baseline.figures.get(output, {}), self._bad[output]
         for start in sorted(touched):
-            measures = self._cohorts[start].measures.get(output)
+            cohort = self._cohorts[start]
+            measures = cohort.measures.get(output)
             bad.pop(start, None)
-            if measures is not None and measures.n >= LABELS_MIN:
+            # What the reference was learned from is no news against it.
+            known = 2 * self._learned_labels.get(start, 0) > cohort.labeled
+            if measures is not None and measures.n >= LABELS_MIN and not known:
                 bad[start] = list(_worse(measures.figures(), then, self._quality[output].margin))
 
     def _take_back(self, output: str, end: int) -> Iterator[Finding]:
@@ -178,7 +174,7 @@ class QualityBook:
 
     def _finding(self, output: str, run: list[int], end: int) -> Finding:
         first = run[0]
-        worst, *others = sorted(self._bad[output][first], key=lambda one: (-one.sds, one.name))
+        worst, *others = self._bad[output][first]
         now, then = _value(worst.now), _value(worst.then)
         return Finding(
             check="quality",
@@ -206,12 +202,18 @@ class QualityBook:
         return Basis(sum(one.labeled for one in known), sum(one.predictions for one in known))
 
     def _expire(self, end: int) -> None:
-        """Cohorts that no label can reach any more are forgotten, and so what was told of them."""
-        for start in [one for one in self._cohorts if one + self._cohort_ms + self._kept_ms < end]:
+        """Cohorts that no label can reach any more are forgotten. What was told of a run that goes on is kept
+        with its next cohort: it is not told anew.
+        """
+        for start in sorted(one for one in self._cohorts if one + self._cohort_ms + self._kept_ms < end):
             del self._cohorts[start]
-            for output in self._quality:
+            self._learned_labels.pop(start, None)
+            for output, told in self._told.items():
+                run: list[int] = next((run for run in self._runs(output) if start in run), [])
+                finding = told.pop(start, None)
+                if finding is not None and run[1:]:
+                    told[run[1]] = finding
                 self._bad[output].pop(start, None)
-                self._told[output].pop(start, None)
 
     # When predictions changed
 
@@ -230,9 +232,9 @@ class QualityBook:
         return replace(finding, predicted=began, basis=self._basis(since))
 
     def _began(self, output: str, names: tuple[str, ...]) -> tuple[int, int] | None:
-        """The most likely time of a change in the cohorts of an output, as an interval."""
+        """The most likely time of a change in the latest cohorts of an output, as an interval."""
         starts, rows = [], []
-        for start in sorted(self._cohorts):
+        for start in sorted(self._cohorts)[-BEGAN_COHORTS_MAX:]:
             measures: Measures | None = self._cohorts[start].measures.get(output)
             figure = _first(measures.figures(), names) if measures is not None else None
             if figure is not None and figure.n > 1 and figure.standard_error is not None:
@@ -253,6 +255,7 @@ class QualityBook:
         return {
             "cohorts": self._cohorts.to_bytes(),
             "learned": self._learned.to_bytes(),
+            "learned_labels": [[*item] for item in sorted(self._learned_labels.items())],
             "learning_since": self._learning_since,
             "baseline": None
             if self._baseline is None
@@ -267,6 +270,7 @@ class QualityBook:
         """As it was. What is judged of the cohorts follows from them."""
         self._cohorts = Cohorts.from_bytes(state["cohorts"])
         self._learned = Cohorts.from_bytes(state["learned"])
+        self._learned_labels = dict(state["learned_labels"])
         self._learning_since = state["learning_since"]
         if state["baseline"] is not None:
             self._baseline = Baseline.of(Cohorts.from_bytes(state["baseline"]).total().measures)

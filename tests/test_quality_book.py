@@ -1,0 +1,89 @@
+"""Cohorts against a reference: what is told of a run of bad ones, and when it is forgotten."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream_monitor.checks.quality import LABELS_MIN, Baseline, QualityBook
+from stream_monitor.config import Learn, Quality
+from stream_monitor.events import Finding
+from stream_monitor.quality.cohorts import Cohorts, cohorts_of, predictions_of
+
+HOUR_MS = 3_600_000
+QUALITY = {"eta": Quality(task="regression")}
+
+
+def pairs(cohort: int, error: float, n: int = 400, sign: int = 1) -> Cohorts:
+    """Predictions of one hour with their labels; errors of this size, half of them below."""
+    starts = np.full(n, cohort * HOUR_MS)
+    inputs = [(error * (-1) ** i,) for i in range(n)]
+    changed = cohorts_of(QUALITY, starts, inputs, [(0.0,)] * n, np.full(n, sign, np.int64))
+    return changed + predictions_of(starts) if sign > 0 else changed
+
+
+def book(kept_hours: int = 1_000, learn: int | None = None) -> QualityBook:
+    baseline = None if learn else Baseline.of(pairs(0, 1.0).total().measures)
+    return QualityBook(QUALITY, HOUR_MS, kept_hours * HOUR_MS, Learn(events=learn or 1), baseline)
+
+
+def close(one: QualityBook, hour: int, changed: Cohorts) -> list[Finding]:
+    return one.close((hour + 1) * HOUR_MS, changed)
+
+
+def test_a_run_of_bad_cohorts_is_told_once_and_a_new_one_again() -> None:
+    one = book()
+    assert close(one, 0, pairs(0, 1.0)) == []
+    (finding,) = close(one, 1, pairs(1, 2.0))
+    assert (finding.since, finding.score, finding.effect) == (HOUR_MS, "mae", 1.0)
+    assert finding.basis == (400, 400)
+    assert close(one, 2, pairs(2, 2.0)) == []
+    assert close(one, 3, pairs(3, 1.0)) == []
+    assert [found.since for found in close(one, 4, pairs(4, 2.0))] == [4 * HOUR_MS]
+
+
+def test_what_labels_amend_is_taken_back_and_nothing_else() -> None:
+    one = book()
+    (told,) = close(one, 1, pairs(1, 2.0))
+    assert close(one, 2, pairs(2, 1.0)) == []
+    (back,) = close(one, 3, pairs(1, 2.0, sign=-1) + pairs(1, 1.0))
+    assert back.retracted
+    assert (back.since, back.check, back.signal) == (told.since, told.check, told.signal)
+    assert close(one, 4, pairs(4, 1.0)) == []
+
+
+def test_a_run_that_outlasts_its_first_cohort_is_not_told_anew() -> None:
+    one = book(kept_hours=5)
+    assert len(close(one, 0, pairs(0, 2.0))) == 1
+    for hour in range(1, 30):
+        assert close(one, hour, pairs(hour, 2.0)) == []
+        assert len(one.cohorts) <= 7
+    assert close(one, 30, pairs(30, 1.0)) == []
+    assert len(close(one, 31, pairs(31, 2.0))) == 1
+
+
+def test_a_cohort_is_judged_once_it_has_labels_enough() -> None:
+    one = book()
+    assert close(one, 1, pairs(1, 2.0, LABELS_MIN - 1)) == []
+    assert len(close(one, 2, pairs(1, 2.0, 1))) == 1
+
+
+def test_what_a_reference_is_learned_from_is_not_judged_by_it() -> None:
+    one = book(learn=1_200)
+    # Their mean is 2, so two of them are far off it.
+    for hour, error in enumerate((1.0, 3.0, 2.0)):
+        assert one.is_learning
+        assert close(one, hour, pairs(hour, error)) == []
+    assert not one.is_learning
+    assert close(one, 3, pairs(1, 3.0, 100)) == []
+    assert len(close(one, 4, pairs(4, 3.0))) == 1
+
+
+def test_a_restored_book_goes_on_as_it_would() -> None:
+    one = book(kept_hours=5)
+    for hour in range(40):
+        again = book(kept_hours=5)
+        again.restore(one.snapshot())
+        error = 2.0 if hour % 7 > 3 else 1.0
+        changed = pairs(hour, error) + (pairs(hour - 1, 2.0, sign=-1) if hour % 14 == 5 else Cohorts())
+        assert close(again, hour, changed) == close(one, hour, changed)
+        assert again.snapshot() == one.snapshot()
