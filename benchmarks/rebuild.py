@@ -37,8 +37,8 @@ def measure(events: int) -> dict[str, float]:
             labels = {"horizon": "30d", "cohort": "1d", "slice": "1h", "store": str(folder / "store")}
             models = {"*": {"quality": QUALITY}}
             pipeline = Pipeline(broker, 1, labels=labels, models=models, commit_interval="1s")
-            _fill(pipeline, events)
-            _run(pipeline, folder / "first", lambda _: _committed(pipeline) >= events)
+            sent = _fill(pipeline, events)
+            _run(pipeline, folder / "first", lambda _: _committed(pipeline) == sent)
             (store,) = (folder / "store").glob("*/0")
             shutil.rmtree(store)
             told = _run(pipeline, folder / "again", lambda line: line.get("event") == "store up to date")
@@ -48,7 +48,8 @@ def measure(events: int) -> dict[str, float]:
     return {"rebuild_events_per_s": told["records"] / told["seconds"]}
 
 
-def _fill(pipeline: Pipeline, events: int) -> None:
+def _fill(pipeline: Pipeline, events: int) -> int:
+    """Returns how many records there are now."""
     producer = Producer(
         {"bootstrap.servers": pipeline.cluster.bootstrap, "linger.ms": 20, "compression.type": "lz4"}
     )
@@ -62,18 +63,21 @@ def _fill(pipeline: Pipeline, events: int) -> None:
             else:
                 return
 
-    predictions = events * 2 // 3
-    for i in range(predictions):
+    sent = 0
+    for i in range(events * 2 // 3):
         time_ms, score = START_MS + i * EVENT_MS, i * 7919 % 1000 / 1000
         event = {"prediction_id": _id(i), "model": "churn", "model_version": "3", "ts": time_ms}
         event |= {"features": {"age": i % 80, "channel": "web", "spent": score * 100}}
         outputs = {"score": score, "class": "leaves" if score > 0.5 else "stays"}
         send(pipeline.input, event | {"outputs": outputs})
-        if i % 2 == 0 and i < 2 * (events - predictions):
+        sent += 1
+        if i % 2 == 0:
             label = "leaves" if i % 3 else "stays"
             label_ms = time_ms + LABEL_AFTER * EVENT_MS
             send(pipeline.labels, {"prediction_id": _id(i), "ts": label_ms, "label": label})
+            sent += 1
     assert producer.flush(60) == 0
+    return sent
 
 
 def _id(number: int) -> str:
