@@ -7,14 +7,14 @@ say otherwise.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
+from stream_monitor.checks.worse import NOISE_SDS, Worse, value_of, worse
 from stream_monitor.detectors.cuts import Buckets, Cuts, locate
 from stream_monitor.events import Basis, Contributor, Finding, Level
 from stream_monitor.quality.cohorts import Cohorts
@@ -28,17 +28,8 @@ LABELS_MIN = 100
 """A cohort with fewer labels is not judged."""
 LEARN_LABELS_MIN = 500
 """No reference is made of fewer labels, however long they took."""
-NOISE_SDS = 3.0
-"""A figure is worse only where it is beyond the margin by this many standard errors."""
 BEGAN_COHORTS_MAX = 48
 """In so many cohorts the beginning of a change is looked for."""
-SDS_MAX = 1e6
-"""Said where figures without any noise differ."""
-JUDGED = (
-    *("mae", "rmse", "mean_error", "mape", "above"),
-    *("accuracy", "log_loss", "brier", "roc_auc", "f1", "precision", "recall", "recall_macro"),
-)
-"""The figures that are compared with the reference, those of them that an output has; the first is told."""
 SIGNAL_FIGURES = {
     "error": ("rmse", "accuracy"),
     "absolute_error": ("mae",),
@@ -50,16 +41,6 @@ SIGNAL_FIGURES = {
 
 
 _findings = msgspec.msgpack.Decoder(Finding)
-
-
-class Worse(NamedTuple):
-    """A figure that is worse than in the reference; ``sds``: beyond the margin by so many standard errors."""
-
-    name: str
-    now: Figure
-    then: Figure
-    margin: float
-    sds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +126,7 @@ class QualityBook:
             # What the reference was learned from is no news against it.
             known = 2 * self._learned_labels.get(start, 0) > cohort.labeled
             if measures is not None and measures.n >= LABELS_MIN and not known:
-                bad[start] = list(_worse(measures.figures(), then, self._quality[output].margin))
+                bad[start] = list(worse(measures.figures(), then, self._quality[output].margin))
 
     def _take_back(self, output: str, end: int) -> Iterator[Finding]:
         told, bad = self._told[output], self._bad[output]
@@ -163,8 +144,8 @@ class QualityBook:
     def _runs(self, output: str) -> Iterator[list[int]]:
         """Unbroken runs of bad cohorts; those with too few labels to judge break none."""
         run: list[int] = []
-        for start, worse in sorted(self._bad[output].items()):
-            if worse:
+        for start, how in sorted(self._bad[output].items()):
+            if how:
                 run.append(start)
             elif run:
                 yield run
@@ -175,7 +156,7 @@ class QualityBook:
     def _finding(self, output: str, run: list[int], end: int) -> Finding:
         first = run[0]
         worst, *others = self._bad[output][first]
-        now, then = _value(worst.now), _value(worst.then)
+        now, then = value_of(worst.now), value_of(worst.then)
         return Finding(
             check="quality",
             signal=output,
@@ -192,7 +173,9 @@ class QualityBook:
             detector="z-test",
             statistic=worst.sds + NOISE_SDS,
             threshold=NOISE_SDS,
-            contributors=tuple(Contributor(one.name, _value(one.then), _value(one.now)) for one in others),
+            contributors=tuple(
+                Contributor(one.name, value_of(one.then), value_of(one.now)) for one in others
+            ),
             basis=self._basis(run),
             predicted=(first, run[-1] + self._cohort_ms),
         )
@@ -239,7 +222,7 @@ class QualityBook:
             figure = _first(measures.figures(), names) if measures is not None else None
             if figure is not None and figure.n > 1 and figure.standard_error is not None:
                 starts.append(start)
-                rows.append((figure.n, figure.n * _value(figure), (figure.n * figure.standard_error) ** 2))
+                rows.append((figure.n, figure.n * value_of(figure), (figure.n * figure.standard_error) ** 2))
         if len(starts) < 2:
             return None
         n, total, m2 = (np.array(column, np.float64)[:, None] for column in zip(*rows, strict=True))
@@ -278,35 +261,6 @@ class QualityBook:
             told = state["told"].get(output, [])
             self._told[output] = {start: _findings.decode(data) for start, data in told}
             self._judge(output, set(self._cohorts))
-
-
-def _worse(now: Mapping[str, Figure], then: Mapping[str, Figure], margin: float) -> Iterator[Worse]:
-    """The figures that are worse than in the reference by more than ``margin``, a share of what they were.
-
-    A bias has no size of its own: its margin is a share of the mean absolute error.
-    """
-    for name in JUDGED:
-        one, other = now.get(name), then.get(name)
-        if one is None or other is None:
-            continue
-        if None in (one.value, other.value, one.standard_error, other.standard_error):
-            continue
-        by = margin * abs(_value(then["mae"] if one.worse == "farther" else other))
-        noise = math.hypot(one.standard_error or 0.0, other.standard_error or 0.0)
-        beyond = _by_how_much(one, other) - by
-        if beyond > NOISE_SDS * noise and beyond > 0:
-            yield Worse(name, one, other, by, beyond / noise if noise else SDS_MAX)
-
-
-def _by_how_much(now: Figure, then: Figure) -> float:
-    """How much worse it is, in its own unit."""
-    if now.worse == "farther":
-        return abs(_value(now)) - abs(_value(then))
-    return _value(now) - _value(then) if now.worse == "higher" else _value(then) - _value(now)
-
-
-def _value(figure: Figure) -> float:
-    return math.nan if figure.value is None else figure.value
 
 
 def _first(figures: Mapping[str, Figure], names: tuple[str, ...]) -> Figure | None:
