@@ -13,101 +13,29 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import cast
 
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from stream_monitor.config import Config
-from stream_monitor.events import Batch, Delta, Int64s, LabelBatch, Progress, Source, Stage
+from stream_monitor.events import Batch, Int64s, LabelBatch, Progress, Source, Stage
 from stream_monitor.join.store import StoreDamagedError
 from stream_monitor.metrics import Metrics
-from stream_monitor.runtime.decoding import Decoding
 from stream_monitor.runtime.health import Health
-from stream_monitor.runtime.inputs import Counts, Inputs
+from stream_monitor.runtime.inputs import Inputs
 from stream_monitor.runtime.members import Member
 from stream_monitor.runtime.messages import Outgoing, flush_messages
 from stream_monitor.runtime.outbox import AbortedError, Outbox, ProducerFencedError
 from stream_monitor.runtime.positions import Owned
 from stream_monitor.runtime.rejects import reject_message
+from stream_monitor.runtime.task import Flushed, Task
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.1
 BACKOFF_S = 0.5
 FLUSH_REJECTED_BYTES_MAX = 16 * 2**20
-
-
-class Flushed(Protocol):
-    """What a flush sends."""
-
-    @property
-    def deltas(self) -> list[Delta]: ...
-
-    @property
-    def counts(self) -> Mapping[Source, Counts]: ...
-
-
-class Core(Protocol):
-    """Batches in, deltas out: what a worker holds between two commits."""
-
-    def add(self, batch: Any) -> None: ...
-
-    def flush(self) -> Flushed: ...
-
-    def discard(self) -> None: ...
-
-
-class Stores(Protocol):
-    """What a worker keeps on disk of its partitions. It follows what is committed, and is never ahead."""
-
-    @property
-    def problem(self) -> str | None:
-        """Why a partition is not read yet, if one is not."""
-
-    @property
-    def busy(self) -> bool:
-        """Whether ``step`` has much to do."""
-
-    def located(self) -> None:
-        """Every partition owned stands now where it is committed."""
-
-    def step(self) -> None:
-        """A little of the work that is left."""
-
-    def committed(self, news: Iterable[Owned]) -> None:
-        """What was added since the last time is committed, and these partitions stand where they say."""
-
-    def forget(self) -> None:
-        """Close those of partitions that are not owned any more."""
-
-
-class NoStores:
-    """Observe keeps nothing."""
-
-    problem = None
-    busy = False
-
-    def located(self) -> None: ...
-
-    def step(self) -> None: ...
-
-    def committed(self, news: Iterable[Owned]) -> None: ...
-
-    def forget(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What the stages differ in. ``rows_max`` bounds what is held between two commits."""
-
-    stage: Stage | Literal["repartition"]
-    decoding: Decoding
-    core: Core
-    stores: Stores
-    rows_max: int
 
 
 class InputWorker:

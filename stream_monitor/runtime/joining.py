@@ -16,7 +16,6 @@ from stream_monitor.runtime.catching_up import CatchingUp
 from stream_monitor.runtime.copies import as_copied
 from stream_monitor.runtime.decoding import Decoding, mapped
 from stream_monitor.runtime.input_topics import Topics, check_counts, check_retention, check_there, labels_of
-from stream_monitor.runtime.input_worker import Task
 from stream_monitor.runtime.inputs import Inputs
 from stream_monitor.runtime.kafka import reader_properties
 from stream_monitor.runtime.members import Member
@@ -24,6 +23,7 @@ from stream_monitor.runtime.placement import check_placement
 from stream_monitor.runtime.positions import Owned
 from stream_monitor.runtime.store import RocksStores
 from stream_monitor.runtime.stores import JoinStores
+from stream_monitor.runtime.task import Task
 from stream_monitor.runtime.watch import Watch
 
 ROWS_MAX = 200_000

@@ -25,12 +25,13 @@ from stream_monitor.runtime.copies import Copied, Copies
 from stream_monitor.runtime.decoding import Decoding, mapped
 from stream_monitor.runtime.health import Health
 from stream_monitor.runtime.input_topics import Topics, check_there, labels_of
-from stream_monitor.runtime.input_worker import Flushed, InputWorker, NoStores, Task
+from stream_monitor.runtime.input_worker import InputWorker
 from stream_monitor.runtime.inputs import Inputs
 from stream_monitor.runtime.members import Member
 from stream_monitor.runtime.messages import Outgoing
 from stream_monitor.runtime.outbox import Outbox
 from stream_monitor.runtime.placement import SAID, partitioner_of, sample_topics
+from stream_monitor.runtime.task import Flushed, NoStores, Task
 from stream_monitor.runtime.watch import Watch
 from stream_monitor.sources.partitioners import BY_NAME
 

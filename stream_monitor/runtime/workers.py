@@ -23,7 +23,7 @@ from stream_monitor.runtime.decide_worker import DecideWorker
 from stream_monitor.runtime.decoding import Decoding, mapped
 from stream_monitor.runtime.health import Health
 from stream_monitor.runtime.input_topics import Topics
-from stream_monitor.runtime.input_worker import InputWorker, NoStores, Task
+from stream_monitor.runtime.input_worker import InputWorker
 from stream_monitor.runtime.inputs import Inputs
 from stream_monitor.runtime.kafka import (
     admin_properties,
@@ -37,6 +37,7 @@ from stream_monitor.runtime.members import Member
 from stream_monitor.runtime.outbox import AtLeastOnceOutbox, Outbox, TransactionalOutbox
 from stream_monitor.runtime.repartition import repartitioner
 from stream_monitor.runtime.restore import Store
+from stream_monitor.runtime.task import NoStores, Task
 from stream_monitor.runtime.watch import Watch
 
 log = logging.getLogger(__name__)
