@@ -108,8 +108,8 @@ def _count_summary(counted: Counted, message: Message) -> None:
     headers = headers_of(message)
     content = msgspec.msgpack.decode(message.value() or b"")
     if headers["kind"] == b"delta":
-        (model, _, role), _ = content["key"]
-        if role:
+        (model, _, role, segment), _ = content["key"]
+        if role and not segment and content["kind"] == "events":
             on_time, late = msgspec.msgpack.decode(content["data"][4:])[:2]
             counted.summarized[model] += on_time
             counted.late[model] += late

@@ -263,13 +263,14 @@ def learned(pipeline: RealPipeline) -> dict[str, bytes]:
     for model in GOOD_MODELS:
         of_model = [parts[key] for key in sorted(parts) if key.rpartition(b"/")[0] == model.encode()]
         state = unpack(KIND, VERSION, b"".join(part for part in of_model if part is not None))
-        for _, _, subject in state["subjects"]:
+        subjects = state["observe"]["model"]["judge"]
+        for _, _, subject in subjects:
             assert not subject["learners"]
             for watch in subject["watches"]:
                 reference = Summary.from_bytes(watch["reference"]["summary"])
                 watch["reference"]["summary"] = replace(reference, offsets={}).to_bytes()
-        found[model] = pack(KIND, VERSION, {"subjects": state["subjects"]})
-        assert len(state["subjects"]) == 2
+        found[model] = pack(KIND, VERSION, {"subjects": subjects})
+        assert len(subjects) == 2
     return found
 
 
