@@ -33,7 +33,7 @@ def assert_as_the_oracle_says(
     quality: Mapping[str, Mapping[str, Mapping[str, Any]]],
 ) -> int:
     """Hold all cohorts of all streams, by (model, version, role, segment), to those of the oracle. Returns
-    how many figures were compared. ``quality``: of each model that figures are compared of, as the oracle had it.
+    how many figures were compared. ``quality``: of each model to be compared, as the oracle had it.
     """
     places = {(*stream, start) for stream, cohorts in found.items() for start in cohorts}
     assert places == set(expected)
