@@ -11,8 +11,9 @@ SHELL := /bin/bash
 demo: $(SET_UP)
 	@TIMEFORMAT='demo took %0R s'; time $(BIN)/stream-monitor demo
 
+# Two processes, each with a broker of its own, for most tests wait for Kafka. The order stays: the slowest first.
 test: $(SET_UP)
-	@TIMEFORMAT='test took %0R s'; time $(BIN)/python -m pytest
+	@TIMEFORMAT='test took %0R s'; time $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(SET_UP)
 	$(BIN)/ruff check .

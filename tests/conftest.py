@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -14,11 +14,26 @@ from tests.kafka.broker import Broker, Cluster, KafkaUnavailableError
 
 BOOTSTRAP_ENV = "STREAM_MONITOR_TEST_BOOTSTRAP"
 REQUIRE_ENV = "STREAM_MONITOR_REQUIRE_KAFKA"
+LOG_LINES = 40
 
 
 def pytest_configure() -> None:
     # Without this a terminated run would leave its broker behind.
     signal.signal(signal.SIGTERM, _interrupt)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that failed shows how the logs of its processes end: elsewhere nobody can look at them."""
+    report = yield
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    if report.failed and folder is not None:
+        for path in sorted(folder.glob("*.log")):
+            end = path.read_text(errors="replace").splitlines()[-LOG_LINES:]
+            report.sections.append((f"the end of {path.name}", "\n".join(end)))
+    return report
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -46,6 +46,12 @@ def alter(kafka: Cluster, topic: str, settings: dict[str, str]) -> None:
     admin = kafka.admin()
     admin.incremental_alter_configs([resource])[resource].result(30)
 
+    def is_known() -> bool:
+        found = admin.describe_configs([resource])[resource].result(30)
+        return all(found[name].value == value for name, value in settings.items())
+
+    wait_for(is_known, f"{settings} of {topic}")
+
 
 def test_topics_of_unequal_partition_counts_are_refused(kafka: Cluster, tmp_path: Path) -> None:
     pipeline = pipeline_of(kafka, tmp_path, 2)

@@ -154,6 +154,7 @@ class DecideWorker:
 
     def _on_lost(self, partitions: list[TopicPartition]) -> None:
         self._say_change("lost", partitions)
+        self._outbox.distrust()
         self._forget(partitions)
 
     def _say_change(self, change: str, partitions: list[TopicPartition]) -> None:

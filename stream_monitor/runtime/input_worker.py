@@ -199,6 +199,7 @@ class InputWorker:
 
     def _on_lost(self, partitions: list[TopicPartition]) -> None:
         self._drop(AbortedError("partitions lost"))
+        self._outbox.distrust()
         self._inputs.forget(partitions)
         self._stores.forget()
         self._say_change("lost", partitions)

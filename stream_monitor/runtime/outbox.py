@@ -40,6 +40,9 @@ class Outbox(Protocol):
     def renew(self) -> None:
         """A new producer in place of one that cannot go on."""
 
+    def distrust(self) -> None:
+        """The session was lost, so brokers were away: renew the producer before it is used again."""
+
 
 class TransactionalOutbox:
     """Exactly once: records and offsets are one transaction.
@@ -51,6 +54,7 @@ class TransactionalOutbox:
         self._role = role
         self._properties = properties
         self._metrics = metrics
+        self._is_doubtful = False
         self._producer = self._open()
 
     def _open(self) -> Producer:
@@ -67,8 +71,15 @@ class TransactionalOutbox:
 
     def renew(self) -> None:
         self._producer = self._open()
+        self._is_doubtful = False
+
+    def distrust(self) -> None:
+        # Its first transaction after an outage would be stuck, as told in `_within`.
+        self._is_doubtful = True
 
     def send(self, messages: Iterable[Outgoing], offsets: list[TopicPartition], consumer: Consumer) -> None:
+        if self._is_doubtful:
+            self.renew()
         producer = self._producer
         try:
             producer.begin_transaction()
@@ -126,6 +137,9 @@ class AtLeastOnceOutbox:
 
     def renew(self) -> None:
         """Nothing to do: such a producer is never fenced."""
+
+    def distrust(self) -> None:
+        """Nothing to do: it has no transactions."""
 
     def send(self, messages: Iterable[Outgoing], offsets: list[TopicPartition], consumer: Consumer) -> None:
         try:

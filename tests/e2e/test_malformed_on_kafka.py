@@ -114,6 +114,8 @@ def produce(pipeline: RealPipeline, logs: Sequence[Sequence[Line]]) -> None:
             # A record that is larger than this has a batch to itself.
             "batch.size": 100_000,
             "linger.ms": 20,
+            # All of it, however slow the broker is.
+            "queue.buffering.max.kbytes": 2**21 - 1,
         }
     )
     failed: list[KafkaError] = []
