@@ -15,7 +15,7 @@ from types import NoneType
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, defstruct
 from msgspec.structs import astuple
 
 from stream_monitor.codecs.columns import (
@@ -40,7 +40,8 @@ LEARN_FIRST = 8
 LEARN_FROM_MAX = 1_000
 
 Kinds = dict[str, frozenset[Any]]
-"""By the name of a signal, the types of its values: float, str, bool, NoneType, list[float], UnsetType."""
+"""By the name of a signal, the types of its values: float, str, bool, NoneType, list[float], UnsetType; and
+Raw for one that is passed over."""
 
 TIME = Annotated[int, Meta(ge=0, lt=TIME_MS_END)]
 INTEGER = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -85,6 +86,8 @@ class Signals:
             return columns(named, layouts(named), vocabulary)
         found = {}
         for (name, types), values in zip(self.kinds.items(), transposed(rows, len(self.kinds)), strict=True):
+            if Raw in types:
+                continue
             if types == {float}:
                 found[name] = numbers_column(values)
             elif types == {str}:
@@ -97,7 +100,7 @@ class Signals:
 
     def _named(self, row: Struct) -> dict[str, Any]:
         values = zip(self.kinds, astuple(row), strict=True)
-        return {name: value for name, value in values if value is not UNSET}
+        return {name: value for name, value in values if type(value) not in {UnsetType, Raw}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,17 +175,21 @@ class TypedDecoder:
                 return False
         if kinds is None or kinds == known or _is_ambiguous(kinds[1]):
             return False
-        features, outputs = (Signals.of(one, closed=self._wanted is None) for one in kinds)
-        self._layouts[model] = self._layout(model, features, outputs)
+        features = Signals.of(kinds[0], closed=self._wanted is None)
+        # Closed in any case: a new name may be part of an output that is wanted.
+        self._layouts[model] = self._layout(model, features, Signals.of(kinds[1], closed=True))
         return True
 
     def _widened(
         self, known: tuple[Kinds, Kinds] | None, event: dict[str, Any]
     ) -> tuple[Kinds, Kinds] | None:
         values = event.get(self._names["features"]), event.get(self._names["outputs"])
+        passed: Iterable[str] = ()
         if self._wanted is not None:
-            values = self._wanted.features(values[0]), self._wanted.outputs(values[1])
-        features, outputs = _kinds(values[0], lists=False), _kinds(values[1], lists=True)
+            read = self._wanted.features(values[0]), self._wanted.outputs(values[1])
+            passed = values[1].keys() - read[1].keys() if type(values[1]) is dict else ()
+            values = read
+        features, outputs = _kinds(values[0], lists=False), _kinds(values[1], lists=True, passed=passed)
         if features is None or outputs is None:
             return known
         if known is None:
@@ -223,11 +230,11 @@ def transposed(rows: Sequence[Struct], width: int) -> Iterator[list[Any]]:
     return (flat[place::width] for place in range(width))
 
 
-def _kinds(value: Any, *, lists: bool) -> Kinds | None:
-    """Give the kinds of an object's members; None where a layout cannot hold them."""
-    if type(value) is not dict:
+def _kinds(value: Any, *, lists: bool, passed: Iterable[str] = ()) -> Kinds | None:
+    """Give the kinds of members, and of those that are ``passed`` over; None where no layout holds them."""
+    if type(value) is not dict or not all(map(_PLAIN_NAME.fullmatch, passed)):
         return None
-    kinds: Kinds = {}
+    kinds: Kinds = dict.fromkeys(passed, frozenset({Raw}))
     for name, one in value.items():
         kind: Any = float if type(one) is int else type(one)
         if kind is list and lists and set(map(type, one)) <= {int, float}:
