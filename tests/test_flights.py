@@ -109,11 +109,11 @@ def settings(kafka: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 @contextmanager
 def workers(config: Config) -> Iterator[list[Running]]:
-    """One of each role; gives those that decide."""
+    """Two of each role; gives those that decide."""
     with ExitStack() as stack:
         running = {}
         for role in ("observe", "join", "decide"):
-            running[role] = [Running(role, config, name) for name in ("a",)]
+            running[role] = [Running(role, config, name) for name in ("a", "b")]
             for one in running[role]:
                 stack.callback(one.stop)
         yield running["decide"]

@@ -66,11 +66,17 @@ class Member:
         )
 
     def place(self, partitions: list[TopicPartition]) -> None:
-        """Take over what was assigned, to be read from the offsets given."""
+        """Take over what was assigned, to be read from the offsets given. Nothing of it stays paused."""
         if self._cooperative:
             self.consumer.incremental_assign(partitions)
         else:
             self.consumer.assign(partitions)
+        self._resume(partitions)
+
+    def _resume(self, partitions: list[TopicPartition]) -> None:
+        # A pause outlives the assignment that it was asked for, and librdkafka tells nobody of it.
+        if partitions:
+            self.consumer.resume(partitions)
 
     def _remove(self, partitions: list[TopicPartition]) -> None:
         if self._cooperative:
@@ -111,8 +117,7 @@ class Member:
             self.consumer.incremental_assign(partitions)
         else:
             self.consumer.assign(assignment)
-        # A pause outlives the assignment that it was asked for.
-        self.consumer.resume(partitions if self._cooperative else assignment)
+        self._resume(partitions if self._cooperative else assignment)
 
     def await_verdict(self, stop: threading.Event) -> None:
         """FencedError when another process took this name over: the broker says so at the next heartbeat.

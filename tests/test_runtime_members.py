@@ -1,0 +1,66 @@
+"""Members of a consumer group on a real Kafka: partitions that leave and come back are read again."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+
+from stream_monitor.config import Config, parse_config
+from stream_monitor.runtime.kafka import consumer_properties
+from stream_monitor.runtime.members import Member
+from tests.kafka.broker import Cluster
+from tests.kafka_apps import wait_for
+
+BOTH = {0, 1}
+
+
+class Reader:
+    """A member that reads its partitions from their beginning; ``seen`` are those that gave a record since
+    they were assigned."""
+
+    def __init__(self, config: Config, role: str, name: str) -> None:
+        self.member = Member(consumer_properties(config, role, name))
+        self.owned: set[int] = set()
+        self.seen: set[int] = set()
+        self.member.subscribe(config.predictions.topics, self._assigned, self._gone, self._gone)
+
+    def _assigned(self, partitions: list[TopicPartition]) -> None:
+        self.owned |= {one.partition for one in partitions}
+        self.seen -= self.owned
+        self.member.place([TopicPartition(one.topic, one.partition, 0) for one in partitions])
+
+    def _gone(self, partitions: list[TopicPartition]) -> None:
+        self.owned -= {one.partition for one in partitions}
+
+    def poll(self) -> None:
+        self.seen |= {one.partition() or 0 for one in self.member.poll(0.1)[0]} & self.owned
+
+
+@pytest.mark.parametrize(("role", "given_up"), [("join", BOTH), ("observe", None)])
+def test_a_partition_that_was_paused_when_it_left_is_read_when_it_is_back(
+    kafka: Cluster, role: str, given_up: set[int] | None
+) -> None:
+    """``join`` gives up all partitions in every rebalance, ``observe`` only those that go elsewhere."""
+    topic = kafka.create_topic(kafka.unique("members"), len(BOTH))
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    for partition in BOTH:
+        producer.produce(topic, b"{}", partition=partition)
+    assert producer.flush(30) == 0
+    settings = {"bootstrap.servers": kafka.bootstrap, "session.timeout.ms": 2000}
+    config = parse_config({"pipeline": topic, "kafka": settings, "predictions": {"topics": [topic]}})
+    first = Reader(config, role, "a")
+
+    def polled(*readers: Reader) -> bool:
+        for reader in readers:
+            reader.poll()
+        return True
+
+    wait_for(lambda: polled(first) and first.seen == BOTH, "both partitions")
+    first.member.consumer.pause([TopicPartition(topic, partition) for partition in BOTH])
+    second = Reader(config, role, "b")
+    wait_for(lambda: polled(first, second) and first.owned and second.owned, "one partition each")
+    gone = given_up or set(second.owned)
+    second.member.close()
+    wait_for(lambda: polled(first) and first.owned == BOTH, "both partitions back")
+    wait_for(lambda: polled(first) and first.seen >= gone, f"records of {gone}")
+    first.member.close()
