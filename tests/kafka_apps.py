@@ -30,7 +30,7 @@ from stream_monitor.runtime.workers import worker
 from tests.kafka.broker import Cluster
 
 START_MS = 1_767_225_600_000
-TIMEOUT_S = 40.0
+TIMEOUT_S = 90.0
 
 
 def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:

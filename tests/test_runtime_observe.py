@@ -278,7 +278,9 @@ def test_a_killed_worker_is_back_with_its_partitions_before_its_session_ends(
 
 
 def test_a_broker_that_dies_and_comes_back_loses_and_doubles_nothing(own_broker: Broker) -> None:
-    pipeline = Pipeline(own_broker)
+    # It is away for less than the session, however slow its start.
+    kafka = {"bootstrap.servers": own_broker.bootstrap, "session.timeout.ms": 60_000}
+    pipeline = Pipeline(own_broker, kafka=kafka)
     with pipeline.running("observe") as observe:
         pipeline.produce(*[event(i / 10) for i in range(300)])
         wait_for(lambda: rows(pipeline) == 300, "300 rows")

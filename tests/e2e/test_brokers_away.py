@@ -40,7 +40,7 @@ def test_after_an_outage_a_worker_goes_on_or_ends_with_its_reason(own_broker: Br
         time.sleep(2 * SESSION_S)
         own_broker.start()
         pipeline.produce(*[event(10 + i / 10) for i in range(100)])
-        wait_for(lambda: counted(200) and decided(), "200 rows, read by decide", 80)
+        wait_for(lambda: counted(200) and decided(), "200 rows, read by decide", 150)
         for process in running.values():
             process.terminate()
         assert [one.wait(60) for one in running.values()] == [0, 0]
