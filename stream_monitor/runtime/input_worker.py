@@ -22,6 +22,7 @@ from stream_monitor.config import Config
 from stream_monitor.events import Batch, Int64s, LabelBatch, Progress, Source, Stage
 from stream_monitor.join.store import StoreDamagedError
 from stream_monitor.metrics import Metrics
+from stream_monitor.runtime.decoding import offsets_of, places_of
 from stream_monitor.runtime.health import Health
 from stream_monitor.runtime.inputs import Inputs
 from stream_monitor.runtime.members import Member
@@ -119,9 +120,7 @@ class InputWorker:
 
     def _count(self, messages: list[Message]) -> None:
         inputs = self._inputs
-        index = inputs.index
-        source = np.array([index.get((one.topic(), one.partition()), -1) for one in messages], np.int64)
-        offset = np.array([one.offset() for one in messages], np.int64)
+        source, offset = places_of(messages, inputs.sources), offsets_of(messages)
         # The last place, -1, is of partitions that are not ours: none of their offsets is new.
         expected = [inputs.owned[one].next for one in inputs.sources]
         new = offset >= np.array([*expected, np.iinfo(np.int64).max])[source]

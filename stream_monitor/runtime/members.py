@@ -134,6 +134,8 @@ class Member:
         except KafkaException as raised:
             self._check_fatal(raised.args[0])
             raise
+        if not any(map(Message.error, messages)):
+            return messages, []
         records: list[Message] = []
         events: list[Event] = []
         for message in messages:
