@@ -1,0 +1,114 @@
+"""A load from its first event to its last: when which chunk is due, and where it goes."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import NamedTuple
+
+import numpy as np
+
+from stream_monitor.config import Config
+from stream_monitor.events import Int64s
+from stream_monitor.load.events import CHUNK, Bools, Drifted, Events
+from stream_monitor.load.sender import Sender
+
+STEP_S = 0.02
+"""At a given rate, what is due is sent this often."""
+WAITING_MAX = 1_000_000
+"""Chunks whose labels are yet to come: half a billion events."""
+
+Tell = Callable[[int], None]
+"""Is told how many events have been sent by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """``rate`` events/s, None for as many as go; until ``events`` or ``seconds``, where given.
+
+    ``drift_s``: so long after the first event the population changes. ``delay_s``: from event to label.
+    """
+
+    rate: float | None = None
+    events: int | None = None
+    seconds: float | None = None
+    drift_s: float | None = None
+    delay_s: float = 0.0
+
+    def drifted(self, begin_ms: int, times: Int64s) -> Drifted:
+        """For events at ``times``, of any model."""
+        after: Bools = np.zeros(len(times), np.bool_)
+        if self.drift_s is not None:
+            after = times >= begin_ms + self.drift_s * 1000
+        return lambda _models: after
+
+
+class _Waiting(NamedTuple):
+    """A chunk of which the labels are not sent yet."""
+
+    number: int
+    times: Int64s
+
+
+class Load:
+    """Sends the events of a pace, and their labels, to the topics of ``config``.
+
+    Event times are the wall clock's: those at which events are due at the rate, or are made without one. So
+    an event that is sent late, for the rate is more than goes, shows as lag. Labels that are not due when the
+    last event is sent are sent then, with the times at which they would be due.
+    """
+
+    def __init__(self, config: Config, events: Events, pace: Pace, sender: Sender) -> None:
+        self._topics = config.predictions.topics
+        self._label_topics = config.labels.topics if config.labels is not None else []
+        self._events, self._pace, self._sender = events, pace, sender
+        self._waiting: deque[_Waiting] = deque(maxlen=WAITING_MAX)
+        self._begin_ms = 0
+        self.sent = 0
+        self.labels = 0
+
+    def run(self, tell: Tell, *, labelled: bool = False) -> None:
+        """Until the end of the pace; KeyboardInterrupt ends it too. The sender is left to be closed."""
+        self._begin_ms = time.time_ns() // 1_000_000
+        try:
+            for number, times in self._due():
+                drifted = self._pace.drifted(self._begin_ms, times)
+                chunk = self._events.events(number, times, drifted)
+                self._sender.send(self._topics[number % len(self._topics)], chunk)
+                self.sent += len(times)
+                if labelled:
+                    self._waiting.append(_Waiting(number, times))
+                    self._send_labels(time.time_ns() // 1_000_000)
+                tell(self.sent)
+        except KeyboardInterrupt:
+            pass
+        self._send_labels(None)
+
+    def _due(self) -> Iterator[tuple[int, Int64s]]:
+        """Number and times of each chunk, when it is due; the last one may be shorter."""
+        pace, begin_s = self._pace, time.monotonic()
+        rows = CHUNK if pace.rate is None else int(min(CHUNK, max(1, pace.rate * STEP_S)))
+        for number in count():
+            n = rows if pace.events is None else min(rows, pace.events - self.sent)
+            if n <= 0:
+                return
+            passed_ms = np.full(n, (time.monotonic() - begin_s) * 1000)
+            if pace.rate is not None:
+                passed_ms = (self.sent + np.arange(n)) * 1000 / pace.rate
+            if pace.seconds is not None and passed_ms[-1] >= pace.seconds * 1000:
+                return
+            time.sleep(max(0.0, begin_s + passed_ms[-1] / 1000 - time.monotonic()))
+            yield number, self._begin_ms + passed_ms.astype(np.int64)
+
+    def _send_labels(self, now_ms: int | None) -> None:
+        """Those that are due; without a time, all."""
+        delay_ms = int(self._pace.delay_s * 1000)
+        while self._waiting and (now_ms is None or self._waiting[0].times[-1] + delay_ms <= now_ms):
+            number, times = self._waiting.popleft()
+            drifted = self._pace.drifted(self._begin_ms, times)
+            chunk = self._events.labels(number, times + delay_ms, drifted)
+            self._sender.send(self._label_topics[number % len(self._label_topics)], chunk)
+            self.labels += len(chunk.values)
