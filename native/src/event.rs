@@ -2,6 +2,7 @@
 
 use crate::dictionary::Dictionary;
 use crate::layout::Layout;
+use crate::names::Quoted;
 use crate::scan::{Cursor, Fit, Misfit, Text};
 use foldhash::fast::RandomState;
 use pyo3::pyclass;
@@ -39,6 +40,9 @@ pub const FIELDS: [(&str, Field); 7] = [
     ("outputs", Field::Outputs),
 ];
 
+/// So many names at the top level of events are kept in mind, beside those of fields.
+const NAMES_KEPT_MAX: usize = 64;
+
 /// What the fields of one event say.
 #[derive(Default)]
 struct Event<'a> {
@@ -62,6 +66,19 @@ pub struct Stream {
     pub layout: usize,
     pub version: Option<Vec<u8>>,
     pub role: Option<Vec<u8>>,
+}
+
+impl Stream {
+    /// Whether an event is of this stream; it may be even so where its names are escaped.
+    #[inline(always)]
+    fn is(&self, layout: usize, event: &Event) -> bool {
+        let same = |own: &Option<Vec<u8>>, other: &Option<Text>| match (own, other) {
+            (Some(own), Some(other)) => other.plain() == Some(&own[..]),
+            (None, None) => true,
+            _ => false,
+        };
+        self.layout == layout && same(&self.version, &event.version) && same(&self.role, &event.role)
+    }
 }
 
 /// Texts one after the other, some of them missing.
@@ -109,6 +126,8 @@ pub struct Fits {
 pub struct Reader {
     fields: Vec<(Box<[u8]>, Field)>,
     required: u8,
+    /// Names as they were found, those of no field too.
+    order: Vec<(Quoted, Option<Field>)>,
     models: HashMap<Box<[u8]>, usize, RandomState>,
     pub layouts: Vec<Layout>,
     pub dictionary: Dictionary,
@@ -123,6 +142,7 @@ impl Reader {
         Reader {
             required: required.fold(0, |bits, (_, field)| bits | bit(*field)),
             fields,
+            order: Vec::new(),
             models: HashMap::default(),
             layouts: Vec::new(),
             dictionary: Dictionary::new(),
@@ -160,14 +180,14 @@ impl Reader {
 
     fn fields_of<'a>(&mut self, data: &'a [u8], event: &mut Event<'a>, is_passed: &mut IsPassed) -> Fit<()> {
         let mut cursor = Cursor::of(data)?;
+        let mut expected = 0;
         let mut more = cursor.first_member()?;
         while more {
-            let name = cursor.name()?;
-            match self.fields.iter().find(|(known, _)| **known == *name) {
-                Some((_, field)) if event.seen & bit(*field) != 0 => return Err(Misfit),
-                Some((_, field)) => {
-                    event.seen |= bit(*field);
-                    self.field(*field, &mut cursor, event, is_passed)?;
+            match self.name(&mut cursor, &mut expected)? {
+                Some(field) if event.seen & bit(field) != 0 => return Err(Misfit),
+                Some(field) => {
+                    event.seen |= bit(field);
+                    self.field(field, &mut cursor, event, is_passed)?;
                 }
                 None => cursor.skip()?,
             }
@@ -179,6 +199,32 @@ impl Reader {
         } else {
             Err(Misfit)
         }
+    }
+
+    /// Read a name, up to its value: of which field it is, if of any.
+    #[inline(always)]
+    fn name(&mut self, cursor: &mut Cursor, expected: &mut usize) -> Fit<Option<Field>> {
+        if let Some((quoted, field)) = self.order.get(*expected) {
+            if quoted.take(cursor)? {
+                *expected += 1;
+                return Ok(*field);
+            }
+        }
+        let name = cursor.name()?;
+        if let Some(at) = self.order.iter().position(|(quoted, _)| quoted.name() == name) {
+            *expected = at + 1;
+            return Ok(self.order[at].1);
+        }
+        let field = self
+            .fields
+            .iter()
+            .find(|(known, _)| **known == *name)
+            .map(|(_, field)| *field);
+        if field.is_some() || self.order.len() < NAMES_KEPT_MAX {
+            self.order.push((Quoted::new(name), field));
+            *expected = self.order.len();
+        }
+        Ok(field)
     }
 
     #[inline(always)]
@@ -262,6 +308,11 @@ impl Reader {
 
     /// Which of the streams is that of an event; a new one where it is none.
     fn stream(&mut self, layout: usize, event: &Event, fits: &mut Fits) -> Fit<usize> {
+        if let Some(last) = fits.stream.last().map(|last| *last as usize) {
+            if fits.streams[last].is(layout, event) {
+                return Ok(last);
+            }
+        }
         self.key.clear();
         self.key.extend_from_slice(&layout.to_le_bytes());
         for name in [&event.version, &event.role] {

@@ -2,6 +2,7 @@
 
 use crate::columns::Table;
 use crate::dictionary::Dictionary;
+use crate::names::Quoted;
 use crate::scan::{Cursor, Fit, Misfit};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
@@ -14,14 +15,14 @@ type IsPassed<'a> = dyn FnMut(&[u8]) -> bool + 'a;
 
 /// Names, as they mostly come: each behind the one that it was learned behind.
 pub struct Names {
-    quoted: Vec<Box<[u8]>>,
+    quoted: Vec<Quoted>,
     index: HashMap<Box<[u8]>, usize, RandomState>,
     passed: HashMap<Box<[u8]>, bool, RandomState>,
 }
 
 impl Names {
     pub fn new(names: &[String]) -> Self {
-        let quoted = names.iter().map(|name| format!("\"{name}\"").into_bytes().into());
+        let quoted = names.iter().map(|name| Quoted::new(name.as_bytes()));
         let index = names
             .iter()
             .enumerate()
@@ -37,8 +38,7 @@ impl Names {
     #[inline(always)]
     fn find(&mut self, cursor: &mut Cursor, expected: usize, is_passed: &mut IsPassed) -> Fit<Option<usize>> {
         if let Some(quoted) = self.quoted.get(expected) {
-            if cursor.take(quoted) {
-                cursor.colon()?;
+            if quoted.take(cursor)? {
                 return Ok(Some(expected));
             }
         }

@@ -4,6 +4,7 @@ mod columns;
 mod dictionary;
 mod event;
 mod layout;
+mod names;
 mod scan;
 
 use columns::{Told, Types};

@@ -21,6 +21,17 @@ const POWERS_OF_TEN: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
     1e19, 1e20, 1e21, 1e22,
 ];
+const POWERS_OF_TEN_U64: [u64; 9] = [
+    1,
+    10,
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+];
 /// So many digits fit a u64 whatever they are.
 const DIGITS_MAX: usize = 19;
 
@@ -34,6 +45,12 @@ pub struct Text<'a> {
 impl<'a> Text<'a> {
     pub fn of(raw: &'a [u8]) -> Self {
         Text { raw, escaped: false }
+    }
+
+    /// The text in UTF-8 where it stands here as it is.
+    #[inline(always)]
+    pub fn plain(&self) -> Option<&'a [u8]> {
+        (!self.escaped).then_some(self.raw)
     }
 
     /// The text in UTF-8; in `room` where it has to be unescaped.
@@ -90,6 +107,18 @@ impl<'a> Cursor<'a> {
             self.at += bytes.len();
         }
         found
+    }
+
+    /// What comes next, where there is as much.
+    #[inline(always)]
+    pub fn ahead(&self, length: usize) -> Option<&'a [u8]> {
+        self.data.get(self.at..self.at + length)
+    }
+
+    /// Go on behind what was found ahead.
+    #[inline(always)]
+    pub fn pass(&mut self, length: usize) {
+        self.at += length;
     }
 
     #[inline(always)]
@@ -240,6 +269,21 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     fn digits(&mut self, number: &mut u64) -> Fit<()> {
         let start = self.at;
+        while let Some(word) = word_at(self.data, self.at) {
+            let word = word ^ (ONES * 0x30);
+            // Of those bytes that are above 9 now the lowest is found for certain.
+            let others = (word.wrapping_add(ONES * 0x76) | word) & HIGH;
+            let count = (others.trailing_zeros() / 8) as usize;
+            if count == 0 {
+                break;
+            }
+            let digits = eight_digits(word << (64 - 8 * count));
+            *number = number.wrapping_mul(POWERS_OF_TEN_U64[count]).wrapping_add(digits);
+            self.at += count;
+            if count < 8 {
+                return Ok(());
+            }
+        }
         loop {
             let digit = self.peek().wrapping_sub(b'0');
             if digit > 9 {
@@ -340,11 +384,27 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// The eight bytes from there on, the first the lowest.
+#[inline(always)]
+fn word_at(data: &[u8], at: usize) -> Option<u64> {
+    let eight = <[u8; 8]>::try_from(data.get(at..at + 8)?).ok()?;
+    Some(u64::from_le_bytes(eight))
+}
+
+/// The number of eight digits, each the value of a byte, the first the lowest: pairs, then fours, then all.
+#[inline(always)]
+fn eight_digits(digits: u64) -> u64 {
+    const FOURS: u64 = 0x0000_00ff_0000_00ff;
+    let pairs = digits * 10 + (digits >> 8);
+    let high = (pairs & FOURS).wrapping_mul(100 + (1_000_000 << 32));
+    let low = (pairs >> 16 & FOURS).wrapping_mul(1 + (10_000 << 32));
+    high.wrapping_add(low) >> 32
+}
+
 /// The first place from `at` on of a quote, a backslash or a control character; the end where there is none.
 #[inline(always)]
 fn special(data: &[u8], mut at: usize) -> usize {
-    while let Some(Ok(eight)) = data.get(at..at + 8).map(<[u8; 8]>::try_from) {
-        let word = u64::from_le_bytes(eight);
+    while let Some(word) = word_at(data, at) {
         // Of each the lowest bit that is set is right, those above it need not be.
         let controls = word.wrapping_sub(ONES * 0x20) & !word;
         let found = (controls | zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c))) & HIGH;
