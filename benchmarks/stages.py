@@ -83,8 +83,10 @@ def records(values: Sequence[bytes], first: int = 0, source: Source = PREDICTION
 
 
 def _decode() -> Stage:
-    """In small batches: of large ones the operating system's part, new pages, is large and uneven."""
-    codec, values = JsonCodec(config()), events(EVENTS)
+    """In small batches: of large ones the operating system's part, new pages, is large and uneven. Without
+    the compiled kernel, which is not installed everywhere.
+    """
+    codec, values = JsonCodec(config(), native=False), events(EVENTS)
     batches = [records(values[at : at + BATCH_EVENTS], at) for at in range(0, EVENTS, BATCH_EVENTS)]
 
     def work() -> None:
@@ -102,7 +104,10 @@ def _decode() -> Stage:
 
 def _observe() -> Stage:
     settings = config()
-    batch, references = JsonCodec(settings).decode(records(events(EVENTS, rate=1_000))), References(settings)
+    batch, references = (
+        JsonCodec(settings, native=False).decode(records(events(EVENTS, rate=1_000))),
+        References(settings),
+    )
 
     def work() -> None:
         observer = Observer(settings, references)
@@ -135,7 +140,7 @@ def _decide() -> Stage:
 
 def slice_flushes(settings: Config, references: References) -> list[Flush]:
     """What an observe worker sends of SLICES slices, a flush for each."""
-    codec, observer = JsonCodec(settings), Observer(settings, references)
+    codec, observer = JsonCodec(settings, native=False), Observer(settings, references)
     values = events(SLICES * SLICE_EVENTS, rate=SLICE_EVENTS)
     found = []
     for first in range(0, len(values), SLICE_EVENTS):
