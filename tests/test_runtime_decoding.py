@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from stream_monitor.events import Records, Source
 from stream_monitor.runtime.decoding import Batches, Decoding, offsets_of, places_of
 
+HEADERS: Any = [("h", b"1"), ("h", None)]
 PLACES = st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 5))
 
 
@@ -22,7 +25,7 @@ def messages(draw: st.DrawFn) -> list[Message]:
             offset=offset,
             key=draw(texts),
             value=draw(texts),
-            headers=draw(st.none() | st.just([("h", b"1"), ("h", None)])),
+            headers=draw(st.sampled_from([None, HEADERS])),
             timestamp=(1, draw(st.integers(-1, 9))),
         )
         for offset, (topic, number) in enumerate(draw(st.lists(PLACES, max_size=9)))
