@@ -20,9 +20,9 @@ lint: $(SET_UP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# `make bench ONLY=throughput` runs one section.
+# `make bench ONLY=throughput` runs one section; COMPARE=EARLIER.json prints the ratios to an earlier result.
 bench: $(SET_UP)
-	$(BIN)/python -m benchmarks $(ONLY)
+	$(BIN)/python -m benchmarks $(ONLY) $(if $(COMPARE),--compare $(COMPARE))
 
 # Fails when a stage has come to cost 1.6 times what it did. Takes a few seconds.
 gate: $(SET_UP)

@@ -69,14 +69,14 @@ def rounded(figures: Mapping[str, float]) -> dict[str, float]:
     return {name: float(f"{value:.4g}") for name, value in sorted(figures.items())}
 
 
-def show(runs: Iterable[Run], console: Console) -> None:
-    """One line a contender: medians over the rounds, and the spread of events/s."""
+def show(runs: Iterable[Run], console: Console, against: str = "limit") -> None:
+    """One line a contender: medians over the rounds, the spread of events/s, and the ratio to one of them."""
     found = by_contender(runs)
     table = Table(title=cores.said())
     table.add_column("contender")
-    for heading in ("events", "events/s", "spread", "CPU us/event", "RSS MiB", "x limit"):
+    for heading in ("events", "events/s", "spread", "CPU us/event", "RSS MiB", f"x {against}"):
         table.add_column(heading, justify="right")
-    limit = median(run.events_per_s for run in found["limit"])
+    limit = median(run.events_per_s for run in found[against])
     for name, same in sorted(
         found.items(), key=lambda item: median(run.wall_s / run.events for run in item[1])
     ):

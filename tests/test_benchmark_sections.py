@@ -1,0 +1,104 @@
+"""The sections of models, scaling and latency do what they say, at tiny sizes.
+
+No test here looks at how long anything took.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from rich.console import Console
+
+from benchmarks import latency, models, scaling
+from benchmarks.flipping import Rhythm
+from benchmarks.generator import START_MS, Workload
+from benchmarks.mixes import Mixed, names
+from benchmarks.runs import Run
+from benchmarks.stages_of_alerts import Latency
+from stream_monitor.load.events import Mix
+from tests.kafka.broker import Broker, Cluster
+
+
+def test_a_mixed_workload_has_its_events_at_its_rate_and_drifts_where_it_says() -> None:
+    workload = Mixed(2_000, Mix(1, names(3)), rate=100)
+    chunks = list(workload.chunks())
+    events = [orjson.loads(value) for chunk in chunks for value in chunk.values]
+    assert len({event["prediction_id"] for event in events}) == 2_000
+    assert [event["ts"] for event in events] == [START_MS + one * 10 for one in range(2_000)]
+    assert {event["model"] for event in events} == {"load-0", "load-1", "load-2"}
+    scores = np.array([event["outputs"]["score"] for event in events])
+    assert scores[1_200:].mean() - scores[:1_200].mean() > 0.05
+    assert abs(scores[:600].mean() - scores[600:1_200].mean()) < 0.05
+
+
+def test_models_flip_one_after_the_other_and_none_while_it_learns() -> None:
+    rhythm, passed_ms = Rhythm(models=4, learn_s=10, period_s=8), np.arange(0, 60_000, 1_000)
+    drifted = [rhythm.drifted(passed_ms, np.full(60, model)).nonzero()[0].tolist() for model in range(4)]
+    assert drifted[0] == [*range(10, 18), *range(26, 34), *range(42, 50), *range(58, 60)]
+    assert [seconds[0] for seconds in drifted] == [10, 14, 18, 22]
+
+
+def test_every_case_is_measured_and_memory_is_that_of_the_largest_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = [
+        models.Case(models.BASE),
+        models.Case("memory", models=2, features=8, categories=2, segments=3, partitions=2),
+    ]
+    path = models.run(4_000, 1, tmp_path, Console(file=io.StringIO()), cases)
+    saved = json.loads(path.read_text())
+    (runs,) = saved["rounds"]
+    figures = saved["figures"]
+    assert [run["contender"] for run in runs] == [models.BASE, "memory"]
+    assert figures["base_ratio"] == 1
+    of_memory = runs[1]["more"]
+    largest = max(of_memory["observe_rss_mib"], of_memory["decide_rss_mib"])
+    assert figures["rss_mib"] == pytest.approx(largest, rel=1e-3)
+
+
+def test_one_and_two_workers_read_the_same_events(own_broker: Broker, tmp_path: Path) -> None:
+    pid = scaling.pid_of(own_broker)
+    for count in (1, 2):
+        run = scaling.read_by(count, own_broker, pid, Workload(4_000), tmp_path)
+        assert run.contender == f"observe_{count}"
+        assert run.events == 4_000
+        assert run.cpu_s > 0
+
+
+def test_latencies_add_up_from_the_end_of_a_slice_to_its_alert(kafka: Cluster, tmp_path: Path) -> None:
+    """At least one alert a model; no stage but ``decide`` can be negative, and that by clocks in ms alone."""
+    rhythm = Rhythm(models=3, learn_s=4, period_s=5)
+    measured = latency.measure(kafka, 1_500, 14, tmp_path, rhythm)
+    assert measured.load["failed"] == 0
+    assert measured.load["sent"] == pytest.approx(21_000, rel=0.01)
+    assert measured.alerts >= rhythm.models
+    stages = measured.stages
+    assert set(stages) == {"consume", "close", "decide", "commit", "total"}
+    assert all(of["p50"] <= of["p99"] <= of["p99.9"] for of in stages.values())
+    assert all(of["p50"] > -0.01 for of in stages.values())
+
+
+def test_percentiles_are_of_each_stage() -> None:
+    stages = latency.stages_of([Latency(0.1, 0.2, 0.3, 0.4), Latency(0.3, 0.2, 0.1, 0.0)])
+    assert stages["consume"]["p50"] == pytest.approx(0.2)
+    assert stages["total"]["p50"] == pytest.approx(0.8)
+    with pytest.raises(RuntimeError, match="expected alerts, got none"):
+        latency.stages_of([])
+
+
+def test_figures_of_cases_are_medians_against_the_base() -> None:
+    more = {"observe_cpu_s": 2.0, "decide_cpu_s": 1.0, "observe_rss_mib": 90.0, "decide_rss_mib": 70.0}
+    found = {
+        "base": [Run("base", 1_000, wall_s, 3.0, 160.0, more) for wall_s in (1.0, 2.0, 9.0)],
+        "other": [Run("other", 1_000, 4.0, 3.0, 160.0, more)],
+    }
+    figures = models.figures_of(found)
+    assert figures["base_events_per_s"] == 500
+    assert figures["other_ratio"] == 0.5
+    assert figures["other_observe_cpu_us"] == 2000
+    assert "rss_mib" not in figures
