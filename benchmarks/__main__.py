@@ -11,7 +11,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import capacity, compare, concept, join, latency, models, results, scaling, throughput
+from benchmarks import (
+    capacity,
+    compare,
+    concept,
+    join,
+    latency,
+    models,
+    results,
+    scaling,
+    statistics,
+    throughput,
+)
 from tests.kafka.broker import KafkaUnavailableError
 
 LATENCY_S = 60.0
@@ -21,6 +32,7 @@ SECTIONS: dict[str, Callable[[Namespace, Console], object]] = {
     concept.SECTION: lambda args, to: concept.run(args.events, args.rounds, args.results, to),
     capacity.SECTION: lambda args, to: capacity.run(args.rounds, args.results, to),
     models.SECTION: lambda args, to: models.run(args.events // 4, args.rounds, args.results, to),
+    statistics.SECTION: lambda args, to: statistics.run(args.events, args.rounds, args.results, to),
     scaling.SECTION: lambda args, to: scaling.run(args.events, args.rounds, args.results, to),
     latency.SECTION: lambda args, to: latency.run(args.events // 4, LATENCY_S, args.results, to),
     join.SECTION: lambda args, to: join.run(args.pending, args.seconds, args.results, to),

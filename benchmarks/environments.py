@@ -42,6 +42,14 @@ def interpreter(name: str) -> Path:
     return python
 
 
+def found(name: str) -> tuple[Path | None, str]:
+    """The interpreter, or why there is none here."""
+    try:
+        return interpreter(name), ""
+    except EnvironmentUnavailableError as error:
+        return None, f"left out: {error}"
+
+
 def _call(command: list[str]) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)

@@ -51,7 +51,7 @@ def run(events: int, rounds: int, folder: Path, console: Console) -> Path:
             fill(broker, topic, workload)
             fill(broker, labels, Labels(workload))
             best = sweep(broker, topic, min(events, SWEEP_EVENTS_MAX), console)
-            python, why_not = quix_python()
+            python, why_not = environments.found("quix")
             done: list[list[Run]] = []
             for number in range(rounds):
                 console.print(f"round {number + 1} of {rounds}")
@@ -71,14 +71,6 @@ def run(events: int, rounds: int, folder: Path, console: Console) -> Path:
     results.draw(SECTION, runs, folder)
     console.print(f"figures are in {path.parent.name}/{path.name}")
     return path
-
-
-def quix_python() -> tuple[Path | None, str]:
-    """The interpreter of quixstreams, or why there is none here."""
-    try:
-        return environments.interpreter("quix"), ""
-    except environments.EnvironmentUnavailableError as error:
-        return None, f"left out: {error}"
 
 
 def one_round(

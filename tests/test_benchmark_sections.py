@@ -14,7 +14,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from benchmarks import latency, models, scaling
+from benchmarks import environments, latency, models, scaling, statistics
 from benchmarks.flipping import Rhythm
 from benchmarks.generator import START_MS, Workload
 from benchmarks.mixes import Mixed, names
@@ -102,3 +102,30 @@ def test_figures_of_cases_are_medians_against_the_base() -> None:
     assert figures["other_ratio"] == 0.5
     assert figures["other_observe_cpu_us"] == 2000
     assert "rss_mib" not in figures
+
+
+def test_statistics_are_of_all_rows_and_a_contender_that_cannot_be_had_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(name: str) -> Path:
+        raise environments.EnvironmentUnavailableError(f"no {name} here")
+
+    monkeypatch.setattr(environments, "interpreter", unavailable)
+    path = statistics.run(12_000, 1, tmp_path, Console(file=io.StringIO()))
+    saved = json.loads(path.read_text())
+    (runs,) = saved["rounds"]
+    assert [(run["contender"], run["events"]) for run in runs] == [("summaries", 12_000), ("river", 12_000)]
+    assert runs[1]["more"]["signals"] == 2 * 22
+    assert saved["settings"]["whylogs"] == "left out: no whylogs here"
+    assert set(saved["figures"]) == {"summaries_rows_per_s", "river_rows_per_s", "ratio_river"}
+
+
+def test_an_environment_that_cannot_be_made_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = tmp_path / "none-requirements.txt"
+    wanted.write_text("not a requirement at all\n")
+    monkeypatch.setattr(environments, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(environments, "requirements", lambda _name: wanted)
+    python, why_not = environments.found("none")
+    assert python is None
+    assert why_not.startswith("left out: ")
+    assert len(why_not) > len("left out: ")
