@@ -121,6 +121,13 @@ def _cores_of_a_child() -> Any:
     return json.loads(done.stdout)
 
 
+def test_the_peak_of_memory_is_that_of_the_contender_and_not_of_who_started_it() -> None:
+    ballast = bytearray(300 * 2**20)
+    code = "from benchmarks.runs import Mark; print(Mark.now().until_now('some', 1).rss_mib)"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    assert 1 < float(done.stdout) < len(ballast) / 2**20
+
+
 def _run(contender: str, events: int, wall_s: float, cpu_s: float, **more: Any) -> Run:
     return Run(contender, events, wall_s, cpu_s, 100.0, more)
 
