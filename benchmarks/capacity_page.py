@@ -18,7 +18,7 @@ EXAMPLES: Mapping[str, Load] = {
     "1 million": Load(
         1_000_000, models=20, fields=1, segments=10, labeled=0.5, delay_s=DAY_S, partitions=128
     ),
-    "100 million, one pipeline": Load(100_000_000, models=200, fields=1, segments=10),
+    "100 million, one pipeline": Load(100_000_000, models=20, fields=1, segments=10),
     "one of 100 pipelines": Load(1_000_000, models=2, fields=1, segments=10, labeled=0.1, delay_s=HOUR_S),
 }
 
@@ -104,13 +104,13 @@ _CELLS: Mapping[str, Callable[[Load, Need], str]] = {
     "labels, at most so late": _labels,
     "input, MB/s": lambda _, one: f"{one.input_mb_s:,.1f}",
     "partitions of predictions": lambda _, one: f"{one.partitions:,}",
-    "cores of observe (workers)": lambda _, one: f"{one.observe_cores:,.1f} ({one.observe_workers:,})",
+    "observe, cores (workers)": lambda _, one: f"{one.observe_cores:,.2f} ({one.observe_workers:,})",
     "summaries, MB/s": lambda _, one: f"{one.summaries_mb_s:,.1f}",
-    "cores of decide (partitions of summaries)": lambda _, one: f"{one.decide_cores:,.1f} ({one.shares:,})",
-    "of it for progress records, each partition": lambda _, one: f"{one.ledger_cores:,.3f}",
-    "memory of decide after a day, GiB": lambda _, one: f"{one.decide_gib:,.2f}",
-    "cores of join": lambda _, one: f"{one.join_cores:,.1f}",
-    "store of the join, GiB": lambda _, one: f"{one.store_gib:,.0f}",
+    "decide, cores (partitions of summaries)": lambda _, one: f"{one.decide_cores:,.2f} ({one.shares:,})",
+    "progress records, cores of each of these partitions": lambda _, one: f"{one.ledger_cores:,.3f}",
+    "decide, memory after a day, GiB": lambda _, one: f"{one.decide_gib:,.2f}",
+    "join, cores": lambda _, one: f"{one.join_cores:,.2f}",
+    "join, store, GiB": lambda _, one: f"{one.store_gib:,.0f}",
 }
 
 
