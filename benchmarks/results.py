@@ -69,10 +69,10 @@ def rounded(figures: Mapping[str, float]) -> dict[str, float]:
     return {name: float(f"{value:.4g}") for name, value in sorted(figures.items())}
 
 
-def show(runs: Iterable[Run], console: Console, against: str = "limit") -> None:
+def show(runs: Iterable[Run], console: Console, against: str = "limit", title: str | None = None) -> None:
     """One line a contender: medians over the rounds, the spread of events/s, and the ratio to one of them."""
     found = by_contender(runs)
-    table = Table(title=cores.said())
+    table = Table(title=title or cores.said())
     table.add_column("contender")
     for heading in ("events", "events/s", "spread", "CPU us/event", "RSS MiB", f"x {against}"):
         table.add_column(heading, justify="right")

@@ -14,7 +14,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from benchmarks import environments, latency, models, scaling, statistics
+from benchmarks import environments, latency, loading, models, scaling, statistics
 from benchmarks.flipping import Rhythm
 from benchmarks.generator import START_MS, Workload
 from benchmarks.mixes import Mixed, names
@@ -68,6 +68,13 @@ def test_one_and_two_workers_read_the_same_events(own_broker: Broker, tmp_path: 
         assert run.contender == f"observe_{count}"
         assert run.events == 4_000
         assert run.cpu_s > 0
+
+
+def test_a_rate_is_that_between_commits_without_the_part_of_an_interval_at_the_end() -> None:
+    steps = scaling.Steps()
+    for at_s, committed in [(0, 0), (0.5, 0), (1, 50), (1.5, 50), (2, 150), (3, 250), (4, 350), (5, 360)]:
+        steps.add(at_s, committed)
+    assert steps.rate == 100
 
 
 def test_latencies_add_up_from_the_end_of_a_slice_to_its_alert(kafka: Cluster, tmp_path: Path) -> None:
@@ -129,3 +136,10 @@ def test_an_environment_that_cannot_be_made_says_why(tmp_path: Path, monkeypatch
     assert python is None
     assert why_not.startswith("left out: ")
     assert len(why_not) > len("left out: ")
+
+
+@pytest.mark.parametrize("mix", ["plain", "labels_half"])
+def test_a_load_is_measured_by_what_it_sent(kafka: Cluster, tmp_path: Path, mix: str) -> None:
+    run = loading.send(kafka, mix, 3_000, tmp_path)
+    assert run.events == 3_000
+    assert run.cpu_s > 0
