@@ -107,7 +107,9 @@ def read_counts(form: Form) -> Int64s:
 
 def pack_tally(keys: Int64s, counts: Int64s) -> PackedTally:
     """Of distinct ascending keys; written are the gaps between them."""
-    return _pack(np.diff(keys, prepend=0)), _pack(counts)
+    gaps = keys.copy()
+    gaps[1:] -= keys[:-1]
+    return _pack(gaps), _pack(counts)
 
 
 def unpack_tally(packed: PackedTally, size: int) -> tuple[Int64s, Int64s]:
