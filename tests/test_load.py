@@ -194,6 +194,7 @@ def _value(message: Any) -> Any:
         (["--labels", "0.5"], "--labels: expected the section labels"),
         (["--models", "2"], "models: expected an entry that names load-0"),
         (["--categories", "21"], "--categories: expected at most --features, 20, got 21"),
+        (["--events", "1"], "kafka: expected a cluster that tells its topics, got: "),
     ],
 )
 def test_a_load_that_the_deployment_cannot_take_is_refused(
@@ -202,6 +203,16 @@ def test_a_load_that_the_deployment_cannot_take_is_refused(
     path = tmp_path / "monitor.yaml"
     unknown = "reject" if "--models" in arguments else "accept"
     predictions = {"topics": ["predictions"], "unknown_models": unknown}
-    path.write_text(json.dumps({"kafka": {"bootstrap.servers": "x:1"}, "predictions": predictions}))
+    path.write_text(json.dumps({"kafka": {"bootstrap.servers": "127.0.0.1:1"}, "predictions": predictions}))
     assert cli.main(["load", str(path), *arguments]) == cli.REFUSED
     assert said in capsys.readouterr().err
+
+
+def test_a_topic_that_is_not_there_is_refused_before_anything_is_sent(
+    kafka: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, missing = tmp_path / "monitor.yaml", kafka.unique("missing")
+    document = {"kafka": {"bootstrap.servers": kafka.bootstrap}, "predictions": {"topics": [missing]}}
+    path.write_text(json.dumps(document))
+    assert cli.main(["load", str(path), "--events", "1"]) == cli.REFUSED
+    assert f"predictions.topics: expected topics that exist, got {missing}" in capsys.readouterr().err

@@ -21,7 +21,7 @@ from stream_monitor.errors import StreamMonitorError
 from stream_monitor.load.events import Events, Mix
 from stream_monitor.load.population import Synthetic
 from stream_monitor.load.run import Load, Pace
-from stream_monitor.load.sender import Sender, properties
+from stream_monitor.load.sender import Sender, check_topics, properties
 
 POOL_MIN, POOL_MAX = 1_024, 65_536
 
@@ -53,7 +53,9 @@ def main(args: Namespace) -> int:
         raise StreamMonitorError(message)
     events = Events(mix, Synthetic(args.features, args.categories, args.cardinality), config)
     pace = Pace(args.rate, args.events, args.seconds, args.drift, args.label_delay)
-    sender = Sender(properties(config))
+    settings = properties(config)
+    check_topics(config, labels=mix.labels > 0)
+    sender = Sender(settings)
     load, begin_s = Load(config, events, pace, sender), time.monotonic()
     total = args.events
     if total is None and args.rate is not None and args.seconds is not None:
@@ -72,6 +74,11 @@ def main(args: Namespace) -> int:
 
 
 def _mix(args: Namespace, config: Config) -> Mix:
+    if config.predictions.format != "json":
+        message = (
+            f"predictions.format: expected json, got {config.predictions.format}: a load sends no tables"
+        )
+        raise StreamMonitorError(message)
     models = [f"load-{number}" for number in range(args.models)]
     if unknown := [name for name in models if not config.knows(name)]:
         message = f"models: expected an entry that names {unknown[0]}, got none: add load-*"

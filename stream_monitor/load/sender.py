@@ -6,13 +6,16 @@ from collections.abc import Iterable, Mapping
 from itertools import repeat
 from typing import Any
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stream_monitor.config import Config
+from stream_monitor.errors import StreamMonitorError
 from stream_monitor.load.events import Chunk
 from stream_monitor.runtime import client_log
-from stream_monitor.runtime.kafka import check_properties
+from stream_monitor.runtime.input_topics import Topics, check_there
+from stream_monitor.runtime.kafka import CommandAdmin, check_properties
 
+ANSWER_TIMEOUT_S = 10.0
 FLUSH_TIMEOUT_S = 60.0
 WAIT_S = 0.01
 PARTITION_UNASSIGNED = -1
@@ -30,6 +33,20 @@ def properties(config: Config) -> dict[str, Any]:
     """For a Sender to the cluster of ``config``, whose properties come before ours. Raises ConfigError."""
     check_properties(config)
     return {**SETTINGS, **config.kafka_properties(), "logger": client_log.log}
+
+
+def check_topics(config: Config, *, labels: bool) -> None:
+    """StreamMonitorError where a topic that is to be loaded does not exist, or no broker answers."""
+    topics = Topics(config.predictions.topics, config.labels.topics if labels and config.labels else ())
+    admin = CommandAdmin(config)
+    try:
+        known = admin.list_topics(timeout=ANSWER_TIMEOUT_S).topics
+    except KafkaException as error:
+        problem = f"kafka: expected a cluster that tells its topics, got: {admin.why(error)}"
+    else:
+        check_there(topics, {name for name in topics.all if name not in known})
+        return
+    raise StreamMonitorError(problem)
 
 
 class Sender:
