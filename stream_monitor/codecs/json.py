@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor.codecs.documents import Events, parsed
-from stream_monitor.codecs.fields import Place
+from stream_monitor.codecs.fields import Place, mapped_inside
 from stream_monitor.codecs.identity import Problem, Streams, judge_ids, judge_times
 from stream_monitor.codecs.later import Later
 from stream_monitor.codecs.native import NativeDecoder, NativePart, installed
@@ -22,6 +22,8 @@ from stream_monitor.events import Batch, Group, Int64s, Records, Stream
 from stream_monitor.summary.vocabulary import Vocabulary
 
 FIELDS = ("model", "version", "role", "time", "id", "features", "outputs")
+
+_NONE = np.empty(0, np.int64)
 
 Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
@@ -40,7 +42,7 @@ class JsonCodec:
         fields = config.predictions.fields
         self._places = {name: Place.optional(getattr(fields, name)) for name in FIELDS}
         self._wanted = wanted
-        self._unread = self._mapped_inside_features()
+        self._unread = mapped_inside("features", self._places)
         self._skew_ms = config.predictions.max_clock_skew_ms
         self._model = config.model if config.labels is not None else None
         self._streams = Streams(config.knows)
@@ -49,16 +51,6 @@ class JsonCodec:
         of_streams = (self._places[name] for name in ("model", "version", "role"))
         self._streams_are_inside = all(place is None or place.path is not None for place in of_streams)
         self._vocabulary = Vocabulary()
-
-    def _mapped_inside_features(self) -> frozenset[str]:
-        paths = [
-            place.path for place in self._places.values() if place is not None and place.path is not None
-        ]
-        features = self._places["features"]
-        at = None if features is None else features.path
-        if at is None:
-            return frozenset()
-        return frozenset(path[len(at)] for path in paths if len(path) > len(at) and path[: len(at)] == at)
 
     def _typed_decoder(self) -> TypedDecoder | None:
         """Learn layouts where every field has a top-level name of its own, or is outside of the event."""
@@ -120,8 +112,16 @@ class JsonCodec:
         if self._typed is not None and others:
             typed, others = TypedPart.of(self._typed, records.values, others, self._vocabulary)
             parts.append(typed)
-        events = parsed(records, [], np.empty(0, np.int64), others)
-        general = GeneralPart(
+        parts = [part for part in parts if len(part.record)]
+        events = (
+            parsed(records, [], _NONE, others) if others else Events(records.source, [], [], _NONE, _NONE)
+        )
+        if events.objects or not parts:
+            parts.append(self._general_part(events))
+        return parts, events
+
+    def _general_part(self, events: Events) -> GeneralPart:
+        return GeneralPart(
             events.objects,
             events.record,
             events.row,
@@ -130,7 +130,6 @@ class JsonCodec:
             self._unread,
             self._vocabulary,
         )
-        return [part for part in (*parts, general) if len(part.record)] or [general], events
 
     def _judge(self, part: Part, records: Records, events: Events) -> Judged:
         """Tell to which stream, time and id events belong; those of which it cannot be told are rejected."""

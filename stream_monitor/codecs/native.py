@@ -26,6 +26,8 @@ from stream_monitor.summary.vocabulary import Texts, Vocabulary
 FORM = 1
 """Of the module: one that speaks another is not used."""
 
+_TYPES = tuple(JsonType)
+
 RawColumn = tuple[int | bytes, bytes | None, bytes | None]
 """The type of all rows or their types, numbers (float64) and codes of texts (int64)."""
 RawTable = tuple[int, bytes, list[RawColumn], list[RawColumn]]
@@ -185,7 +187,7 @@ class NativePart:
         for name, (types, numbers, codes) in zip(names, raw, strict=True):
             if types != JsonType.ABSENT:
                 column = _column(
-                    JsonType(types) if isinstance(types, int) else _array(types, np.uint8, index),
+                    _TYPES[types] if isinstance(types, int) else _array(types, np.uint8, index),
                     None if numbers is None else _array(numbers, np.float64, index),
                     None if codes is None else Texts(self._vocabulary, _array(codes, np.int64, index)),
                 )
