@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import (
+    arrow,
     capacity,
     compare,
     concept,
@@ -30,6 +31,7 @@ LATENCY_S = 60.0
 
 SECTIONS: dict[str, Callable[[Namespace, Console], object]] = {
     throughput.SECTION: lambda args, to: throughput.run(args.events, args.rounds, args.results, to),
+    arrow.SECTION: lambda args, to: arrow.run(args.events, args.rounds, args.results, to),
     concept.SECTION: lambda args, to: concept.run(args.events, args.rounds, args.results, to),
     capacity.SECTION: lambda args, to: capacity.run(args.rounds, args.results, to),
     models.SECTION: lambda args, to: models.run(args.events // 4, args.rounds, args.results, to),

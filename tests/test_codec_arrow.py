@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_monitor.codecs.arrow import ArrowCodec
-from stream_monitor.codecs.arrow_columns import VALUES_MAX
 from stream_monitor.codecs.arrow_tables import ROWS_MAX
+from stream_monitor.codecs.arrow_values import VALUES_MAX
 from stream_monitor.codecs.json import JsonCodec
 from stream_monitor.codecs.reasons import Reason
 from stream_monitor.codecs.wanted import Wanted
@@ -463,6 +463,21 @@ def test_no_text_or_dictionary_points_outside_of_its_record() -> None:
         value = stream_of(batch_of(model=pa.array(["m"] * 2), ts=pa.array([NOW_MS] * 2), note=column))
         [reject] = ArrowCodec(configured()).decode(records([value])).rejects
         assert reject.reason == Reason.NOT_JSON
+
+
+@pytest.mark.parametrize("outputs", [[1.0], [[1.0], [2.0, 3.0]]])
+def test_a_name_that_is_no_text_is_a_reject_of_its_record_alone(outputs: list[Any]) -> None:
+    n = len(outputs)
+    columns = {
+        "ts": pa.array([NOW_MS] * n),
+        "features": pa.array([{"@@": 1}] * n),
+        "outputs": pa.array(outputs),
+    }
+    odd = stream_of(batch_of(model=pa.array(["m"] * n), **columns)).replace(b"@@", b"\xff@")
+    good = stream_of(rows_as(events(4)[1:]))
+    batch = ArrowCodec(configured()).decode(records([odd, good]))
+    assert [(one.record, one.row, one.reason) for one in batch.rejects] == [(0, 0, Reason.NOT_JSON)]
+    assert batch.offset.tolist() == [1] * 3
 
 
 def test_two_streams_in_one_record_are_no_stream() -> None:

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 
 from stream_monitor.codecs import arrow_columns
-from stream_monitor.codecs.arrow_columns import (
+from stream_monitor.codecs.arrow_columns import IrregularError, member
+from stream_monitor.codecs.arrow_parts import Part, at_places, batch_of
+from stream_monitor.codecs.arrow_tables import Table, read
+from stream_monitor.codecs.arrow_values import (
     Array,
     Coded,
-    IrregularError,
     TooManyValuesError,
     coded,
     epoch_ms,
     is_time,
-    member,
     nulls_of,
     objects,
 )
-from stream_monitor.codecs.arrow_tables import Table, read
 from stream_monitor.codecs.documents import ROWS_MAX as OBJECTS_MAX
 from stream_monitor.codecs.fields import Place, mapped_inside
 from stream_monitor.codecs.identity import Problem, Streams, judge_ids, judge_times
@@ -40,24 +40,8 @@ from stream_monitor.events import NO_TIMESTAMP, Batch, Column, Group, Int64s, Re
 from stream_monitor.summary.rows import taken
 from stream_monitor.summary.vocabulary import Vocabulary
 
-Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
 Columns = dict[str, Column]
 _Judged = tuple[Sequence[str | None], dict[int, Problem]]
-
-
-@dataclass(slots=True)
-class _Part:
-    """Accepted events of a table by (record, row), with groups of their places in it; and rejected ones."""
-
-    record: Int64s
-    row: Int64s
-    time: Int64s
-    groups: list[Group]
-    ids: Sequence[str | None]
-    rejects: list[Reject]
-
-    def __len__(self) -> int:
-        return len(self.record)
 
 
 class ArrowCodec:
@@ -94,27 +78,18 @@ class ArrowCodec:
             self._vocabulary = Vocabulary()
         found = read(records)
         parts = [part for table in found.tables for part in self._parts(table, records)]
-        rejects = found.rejects + [reject for part in parts for reject in part.rejects]
-        record, row, time, order = _in_order(parts)
-        return Batch(
-            sources=records.sources,
-            source=records.source[record],
-            offset=records.offset[record],
-            row=row,
-            time=time,
-            groups=_groups(parts, order),
-            ids=None if self._places["id"] is None else _ids(parts, order),
-            rejects=sorted(rejects, key=lambda reject: (reject.record, reject.row)),
-            skipped=found.skipped,
-        )
+        return batch_of(records, parts, found.rejects, found.skipped, with_ids=self._places["id"] is not None)
 
-    def _parts(self, table: Table, records: Records) -> Iterator[_Part]:
+    def _parts(self, table: Table, records: Records) -> Iterator[Part]:
         try:
             yield self._part(table, records)
         except IrregularError:
             yield from self._parts_by_hand(table, records)
+        except UnicodeDecodeError as error:
+            for record in np.unique(table.record).tolist():
+                yield _rejected(record, Problem(Reason.NOT_JSON, f"name: {error}"), records)
 
-    def _part(self, table: Table, records: Records) -> _Part:
+    def _part(self, table: Table, records: Records) -> Part:
         """IrregularError where columns cannot say what the rows hold."""
         features, outputs = self._columns(table)
         streams, stream = self._find_streams(table, records)
@@ -137,12 +112,12 @@ class ArrowCodec:
             of_features, of_outputs = (one if all_rows else taken(one, rows) for one in (features, outputs))
             one = cast("Stream", streams[index])
             groups.append(Group(one, position[rows], dict(of_features), dict(of_outputs)))
-        return _Part(
+        return Part(
             table.record[accepted],
             table.row[accepted],
             time[accepted],
             groups,
-            ids if len(accepted) == len(table) else Later(len(accepted), lambda: _at(ids, accepted)),
+            ids if len(accepted) == len(table) else Later(len(accepted), lambda: at_places(ids, accepted)),
             _rejects(table, records, problems),
         )
 
@@ -210,27 +185,29 @@ class ArrowCodec:
             return [False] * len(streams)
         return [isinstance(one, Stream) and bool(model(one.model).quality) for one in streams]
 
-    def _parts_by_hand(self, table: Table, records: Records) -> Iterator[_Part]:
+    def _parts_by_hand(self, table: Table, records: Records) -> Iterator[Part]:
         """The same through JSON: a part for each record, or for as many rows as JSON has in one."""
         for record in np.unique(table.record).tolist():
             first, end = np.searchsorted(table.record, [record, record + 1]).tolist()
             try:
                 rows = objects(table.rows.slice(first, end - first))
             except TooManyValuesError as error:
-                problem = Problem(Reason.TOO_MANY_ROWS, str(error))
-                yield _rejected(Reject(record, 0, *problem, source=int(records.source[record])))
+                yield _rejected(record, Problem(Reason.TOO_MANY_ROWS, str(error)), records)
+                continue
+            except UnicodeDecodeError as error:
+                yield _rejected(record, Problem(Reason.NOT_JSON, f"name: {error}"), records)
                 continue
             for start in range(0, len(rows), OBJECTS_MAX):
                 several = rows[start : start + OBJECTS_MAX]
                 yield self._part_by_hand(record, int(table.row[first]) + start, several, records)
 
-    def _part_by_hand(self, record: int, first: int, rows: list[Any], records: Records) -> _Part:
+    def _part_by_hand(self, record: int, first: int, rows: list[Any], records: Records) -> Part:
         one = replace(records.take(np.array([record])), values=[_json(rows)])
         batch = self._json.decode(one)
         for reject in batch.rejects:
             reject.value = _json(rows[reject.row])
             reject.record, reject.row = record, reject.row + first
-        return _Part(
+        return Part(
             np.full(len(batch), record, np.int64),
             batch.row + first,
             batch.time,
@@ -279,48 +256,11 @@ def _rejects(table: Table, records: Records, problems: dict[int, Problem]) -> li
     return found
 
 
-def _rejected(reject: Reject) -> _Part:
+def _rejected(record: int, problem: Problem, records: Records) -> Part:
+    """A record that is rejected as a whole."""
     none = np.empty(0, np.int64)
-    return _Part(none, none, none, [], (), [reject])
+    return Part(none, none, none, [], (), [Reject(record, 0, *problem, source=int(records.source[record]))])
 
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
-
-
-# From parts to a batch
-
-
-def _in_order(parts: list[_Part]) -> tuple[Int64s, Int64s, Int64s, Int64s | None]:
-    """Record, row and time of all events by (record, row), and that order; None where it is theirs."""
-    if len(parts) == 1:
-        return parts[0].record, parts[0].row, parts[0].time, None
-    none = [np.empty(0, np.int64)]
-    record = np.concatenate([part.record for part in parts] + none)
-    row = np.concatenate([part.row for part in parts] + none)
-    time = np.concatenate([part.time for part in parts] + none)
-    order = np.lexsort((row, record))
-    return record[order], row[order], time[order], order
-
-
-def _groups(parts: list[_Part], order: Int64s | None) -> list[Group]:
-    if order is None:
-        return parts[0].groups
-    position, first = np.empty(len(order), np.int64), 0
-    position[order] = np.arange(len(order))
-    for part in parts:
-        for group in part.groups:
-            group.rows = position[group.rows + first]
-        first += len(part)
-    return [group for part in parts for group in part.groups]
-
-
-def _ids(parts: list[_Part], order: Int64s | None) -> Sequence[str | None]:
-    if order is None:
-        return parts[0].ids
-    return Later(len(order), lambda: _at([one for part in parts for one in part.ids], order))
-
-
-def _at(ids: Sequence[str | None], places: Int64s) -> list[str | None]:
-    known = list(ids)
-    return list(map(known.__getitem__, places.tolist()))

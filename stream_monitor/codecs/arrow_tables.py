@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +24,8 @@ _REFUSED = (pa.ArrowException, OSError, ValueError)
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows of records that have one schema, as a struct array whose rows are never null.
+
+    Names of members may be no UTF-8: UnicodeDecodeError where one is looked at.
 
     ``record`` and ``row`` (n,): their places in Records, ascending.
     """
@@ -128,20 +129,14 @@ def _of_file(value: bytes) -> Iterator[pa.RecordBatch]:
 
 
 def _part(parts: list[_Part], schema: pa.Schema) -> _Part:
+    """The part of the schema: few differ in what is polled at a time. ValueError where a name is no UTF-8."""
     for part in parts:
         if part.schema.equals(schema):
             return part
-    for one in schema:
-        _check_names(one)
+    if not schema.names:
+        raise ValueError("a table without columns")
     parts.append(_Part(schema))
     return parts[-1]
-
-
-def _check_names(one: pa.Field[Any]) -> None:
-    """ValueError where a name is not UTF-8."""
-    assert isinstance(one.name, str)
-    for inner in range(one.type.num_fields):
-        _check_names(one.type.field(inner))
 
 
 def _one_line(error: Exception) -> str:
