@@ -49,7 +49,7 @@ FLOORS: dict[str, float] = {
     "rss_mib": 5,
     "handles": 2,
     "commit_ms": 10,
-    "store_mib": 1,
+    "store_mib": 5,
     "alert_s": 0.1,
 }
 """Growth that counts as nothing, beside 2 %, in the unit of the series; of lag a second of the load."""
