@@ -1,8 +1,8 @@
 """Load a deployment: send events of the configured form to its prediction topics, and labels to theirs.
 
 Events have features, outputs, ids and the time at which they are sent; keys are ids, or with --key-skew
-customers of whom few are frequent. Ends after --events or --seconds, or with Ctrl-C. The exit code is 0 only
-if every record was delivered.
+customers of whom few are frequent. Ends after --events or --seconds and the labels of these, or with Ctrl-C.
+The exit code is 0 only if every record was delivered.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--events", type=_whole, metavar="N", help="end after so many")
     add("--seconds", type=_positive, metavar="S", help="end after so long")
     add("--models", type=_whole, default=1, metavar="N", help="load-0, load-1, ... (default: %(default)s)")
-    add("--model-skew", type=float, default=0.0, metavar="S", help="exponent of Zipf's law; 0: even")
-    add("--key-skew", type=float, default=0.0, metavar="S", help="likewise, of keys; 0: the key is the id")
+    add("--model-skew", type=_exponent, default=0.0, metavar="S", help="exponent of Zipf's law; 0: even")
+    add(
+        "--key-skew", type=_exponent, default=0.0, metavar="S", help="likewise, of keys; 0: the key is the id"
+    )
     add("--features", type=_whole, default=20, metavar="N", help="default: %(default)s")
     add("--categories", type=int, default=4, metavar="N", help="so many of them (default: %(default)s)")
     add("--cardinality", type=_whole, default=50, metavar="N", help="values of each (default: %(default)s)")
@@ -42,7 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--labels", type=_share, default=0.0, metavar="SHARE", help="of events that get a label (default: 0)")
     add("--label-delay", type=_duration_s, default=0.0, metavar="TIME", help="from event to label, as in 10m")
     add("--drift", type=_duration_s, metavar="TIME", help="the population changes so long after the start")
-    add("--seed", type=int, help="of all values (default: the time, so that ids are new)")
+    add("--seed", type=_whole, help="of all values (default: the time, so that ids are new)")
 
 
 def main(args: Namespace) -> int:
@@ -56,7 +58,7 @@ def main(args: Namespace) -> int:
     settings = properties(config)
     check_topics(config, labels=mix.labels > 0)
     sender = Sender(settings)
-    load, begin_s = Load(config, events, pace, sender), time.monotonic()
+    load = Load(config, events, pace, sender)
     total = args.events
     if total is None and args.rate is not None and args.seconds is not None:
         total = int(args.rate * args.seconds)
@@ -66,7 +68,7 @@ def main(args: Namespace) -> int:
             load.run(lambda sent: bar.update(task, completed=sent), labelled=mix.labels > 0)
     finally:
         sender.close()
-    seconds = time.monotonic() - begin_s
+    seconds = load.seconds or 1.0
     why = f": {sender.why.str()}" if sender.why is not None else ""
     said = f"{load.sent:,} events in {seconds:.1f} s ({load.sent / seconds:,.0f}/s), {load.labels:,} labels, "
     sys.stdout.write(f"{said}{sender.failed:,} failed{why}\n")
@@ -129,6 +131,10 @@ def _positive(text: str) -> float:
         message = f"expected a number above 0, got {text!r}"
         raise ArgumentTypeError(message)
     return number
+
+
+def _exponent(text: str) -> float:
+    return 0.0 if text == "0" else _positive(text)
 
 
 def _share(text: str) -> float:

@@ -57,8 +57,8 @@ class Load:
     """Sends the events of a pace, and their labels, to the topics of ``config``.
 
     Event times are the wall clock's: those at which events are due at the rate, or are made without one. So
-    an event that is sent late, for the rate is more than goes, shows as lag. Labels that are not due when the
-    last event is sent are sent then, with the times at which they would be due.
+    an event that is sent late, for the rate is more than goes, shows as lag. Ends with the last label, which is
+    as long after the last event as labels take; ``seconds`` is until the last event.
     """
 
     def __init__(self, config: Config, events: Events, pace: Pace, sender: Sender) -> None:
@@ -69,10 +69,11 @@ class Load:
         self._begin_ms = 0
         self.sent = 0
         self.labels = 0
+        self.seconds = 0.0
 
     def run(self, tell: Tell, *, labelled: bool = False) -> None:
-        """Until the end of the pace; KeyboardInterrupt ends it too. The sender is left to be closed."""
-        self._begin_ms = time.time_ns() // 1_000_000
+        """Until the end of the pace; KeyboardInterrupt ends it at once. The sender is left to be closed."""
+        self._begin_ms, begin_s = time.time_ns() // 1_000_000, time.monotonic()
         try:
             for number, times in self._due():
                 drifted = self._pace.drifted(self._begin_ms, times)
@@ -81,11 +82,14 @@ class Load:
                 self.sent += len(times)
                 if labelled:
                     self._waiting.append(_Waiting(number, times))
-                    self._send_labels(time.time_ns() // 1_000_000)
+                    self._send_labels()
+                self.seconds = time.monotonic() - begin_s
                 tell(self.sent)
+            while self._waiting:
+                time.sleep(STEP_S)
+                self._send_labels()
         except KeyboardInterrupt:
             pass
-        self._send_labels(None)
 
     def _due(self) -> Iterator[tuple[int, Int64s]]:
         """Number and times of each chunk, when it is due; the last one may be shorter."""
@@ -103,10 +107,10 @@ class Load:
             time.sleep(max(0.0, begin_s + passed_ms[-1] / 1000 - time.monotonic()))
             yield number, self._begin_ms + passed_ms.astype(np.int64)
 
-    def _send_labels(self, now_ms: int | None) -> None:
-        """Those that are due; without a time, all."""
-        delay_ms = int(self._pace.delay_s * 1000)
-        while self._waiting and (now_ms is None or self._waiting[0].times[-1] + delay_ms <= now_ms):
+    def _send_labels(self) -> None:
+        """Those that are due."""
+        now_ms, delay_ms = time.time_ns() // 1_000_000, int(self._pace.delay_s * 1000)
+        while self._waiting and self._waiting[0].times[-1] + delay_ms <= now_ms:
             number, times = self._waiting.popleft()
             drifted = self._pace.drifted(self._begin_ms, times)
             chunk = self._events.labels(number, times + delay_ms, drifted)
