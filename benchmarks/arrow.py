@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -63,7 +63,7 @@ class Tables:
 
     def _tables(self) -> Iterator[pa.RecordBatch]:
         values = chain.from_iterable(chunk.values for chunk in self.workload.chunks())
-        while rows := [orjson.loads(value) for value, _ in zip(values, range(self.size), strict=False)]:
+        while rows := list(map(orjson.loads, islice(values, self.size))):
             yield table_of(rows)
 
 
@@ -97,10 +97,12 @@ def _stream(table: pa.RecordBatch) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def run(events: int, rounds: int, folder: Path, console: Console, repeats: int = 5) -> Path:
+def run(
+    events: int, rounds: int, folder: Path, console: Console, repeats: int = 5, size: int = EVENTS_A_TABLE
+) -> Path:
     """Fill a topic and run the rounds; returns the path of the JSON."""
-    rate = min(RATE_MAX, max(1_000, events * repeats // SLICES_MIN))
-    tables, total = Tables(Workload(events, rate=rate), repeats), events * repeats
+    rate = min(RATE_MAX, max(1, events * repeats // SLICES_MIN))
+    tables, total = Tables(Workload(events, rate=rate), repeats, size), events * repeats
     done: list[list[Run]] = []
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
         with pinned(BROKER_CORES):
