@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from typing import Any
@@ -297,6 +298,16 @@ def test_the_order_of_members_and_white_space_change_nothing() -> None:
     orders = [dict(reversed(one.items())), one | {"features": dict(reversed(one["features"].items()))}]
     values = [json.dumps(each, indent=indent).encode() for each in orders for indent in (None, 0, 3)]
     values += [json.dumps(each, separators=(",", ":")).encode() for each in orders]
+    assert fitting(ALL[0], values) == len(values)
+    agree(ALL, [*values])
+
+
+def test_of_two_values_of_one_name_the_last_counts() -> None:
+    twice = [
+        b'"a": %b, "a": %b' % pair for pair in itertools.product([b"1.5", b'"x"', b'"12"', b"null"], repeat=2)
+    ]
+    plain = json.dumps(event(0) | {"features": {"a": 7}}).encode()
+    values = [plain.replace(b'"a": 7', members) for members in twice]
     assert fitting(ALL[0], values) == len(values)
     agree(ALL, [*values])
 
