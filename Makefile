@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SET_UP := $(VENV)/.set-up
 SHELL := /bin/bash
 .DEFAULT_GOAL := test
-.PHONY: demo test lint bench
+.PHONY: demo test lint bench gate soak
 
 demo: $(SET_UP)
 	@TIMEFORMAT='demo took %0R s'; time $(BIN)/stream-monitor demo
@@ -20,9 +20,18 @@ lint: $(SET_UP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# `make bench ONLY=throughput` runs one section.
+# `make bench ONLY=throughput` runs one section; COMPARE=EARLIER.json prints the ratios to an earlier result.
 bench: $(SET_UP)
-	$(BIN)/python -m benchmarks $(ONLY)
+	$(BIN)/python -m benchmarks $(ONLY) $(if $(COMPARE),--compare $(COMPARE))
+
+# Fails when a stage has come to cost 1.6 times what it did. Takes a few seconds.
+gate: $(SET_UP)
+	$(BIN)/python -m benchmarks.gate
+
+# `make soak MINUTES=5` is a short one.
+MINUTES ?= 60
+soak: $(SET_UP)
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 $(SET_UP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"needs Python >= 3.11, got {v[0]}.{v[1]}; set PYTHON=")'

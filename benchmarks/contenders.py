@@ -35,6 +35,8 @@ class Feed:
     events: int
     properties: dict[str, Any]
     batch: int
+    labels: str | None = None
+    """A topic that is read as well; it holds as many records."""
 
     def batches(self) -> Iterator[list[Message]]:
         consumer = Consumer(
@@ -46,8 +48,10 @@ class Feed:
                 "auto.offset.reset": "error",
             }
         )
-        consumer.assign([TopicPartition(self.topic, partition, 0) for partition in range(PARTITIONS)])
-        left = self.events
+        topics = [self.topic, self.labels] if self.labels else [self.topic]
+        places = [TopicPartition(topic, one, 0) for topic in topics for one in range(PARTITIONS)]
+        consumer.assign(places)
+        left = self.events * len(topics)
         while left:
             messages = consumer.consume(min(self.batch, left), SILENCE_S)
             if not messages:
@@ -63,13 +67,13 @@ def _begin(feed: Feed) -> tuple[Mark, Iterator[list[Message]]]:
     return Mark.now(), chain([first], batches)
 
 
-def consume(feed: Feed) -> Run:
+def c_limit(feed: Feed) -> Run:
     """Only consume: what librdkafka and its client cost."""
     mark, batches = _begin(feed)
     for messages in batches:
         for message in messages:
             message.value()
-    return mark.until_now("consume", feed.events)
+    return mark.until_now("c_limit", feed.events)
 
 
 def limit(feed: Feed) -> Run:
@@ -78,35 +82,19 @@ def limit(feed: Feed) -> Run:
     for messages in batches:
         for message in messages:
             orjson.loads(message.value())  # type: ignore[arg-type]  # None would be our bug, and raise
-    return mark.until_now("limit", feed.events)
+    return mark.until_now("limit_labels" if feed.labels else "limit", feed.events)
 
 
 def naive(feed: Feed) -> Run:
-    """river's ADWIN, PageHinkley and Var for each number among features and outputs of each event.
+    """river's detectors and a variance for each number of each event, as ``per_event`` says."""
+    from benchmarks.per_event import PerEvent  # noqa: PLC0415 (only this contender pays for the import)
 
-    Categories and missing values are passed over, in favour of this contender.
-    """
-    from river.drift import ADWIN, PageHinkley  # noqa: PLC0415 (only this contender pays for the import)
-    from river.stats import Var  # noqa: PLC0415 (as above)
-
-    makers: tuple[Any, ...] = ADWIN, PageHinkley, Var
-    watched: dict[str, tuple[Any, ...]] = {}
-    detections = 0
+    watch = PerEvent()
     mark, batches = _begin(feed)
     for messages in batches:
         for message in messages:
-            event = orjson.loads(message.value())  # type: ignore[arg-type]  # as above
-            for name, value in chain(event["features"].items(), event["outputs"].items()):
-                if type(value) is not float and type(value) is not int:
-                    continue
-                if name not in watched:
-                    watched[name] = tuple(make() for make in makers)
-                adwin, page_hinkley, variance = watched[name]
-                adwin.update(value)
-                page_hinkley.update(value)
-                variance.update(value)
-                detections += adwin.drift_detected or page_hinkley.drift_detected
-    return mark.until_now("naive", feed.events, signals=len(watched), detections=detections)
+            watch.update(orjson.loads(message.value()))  # type: ignore[arg-type]  # as above
+    return mark.until_now("naive", feed.events, signals=watch.signals, detections=watch.detections)
 
 
 def core(feed: Feed) -> Run:
@@ -149,7 +137,7 @@ def core(feed: Feed) -> Run:
 
 
 CONTENDERS: dict[str, Callable[[Feed], Run]] = {
-    function.__name__: function for function in (consume, limit, naive, core)
+    function.__name__: function for function in (c_limit, limit, naive, core)
 }
 
 if __name__ == "__main__":

@@ -58,7 +58,8 @@ class Mark:
 
     def until_now(self, contender: str, events: int, **more: Any) -> Run:
         now = Mark.now()
-        rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        # Not getrusage's: its peak includes the process that this one was forked from.
+        rss_mib = peak_rss_mib(os.getpid())
         return Run(contender, events, now.wall_s - self.wall_s, now.cpu_s - self.cpu_s, rss_mib, more)
 
 

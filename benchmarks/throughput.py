@@ -12,13 +12,14 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import results
+from benchmarks import environments, results
 from benchmarks.contenders import NAIVE_EVENTS_MAX
 from benchmarks.cores import BROKER_CORES, pinned
 from benchmarks.generator import Workload
+from benchmarks.labels import Labels
 from benchmarks.runs import Run, run_contender
 from benchmarks.topic import PARTITIONS, fill
-from benchmarks.workers import run_pipeline
+from benchmarks.workers import Deployment, run_deployment, run_pipeline
 from stream_monitor.runtime.kafka import CONSUME_MAX
 from tests.kafka.broker import Broker, Cluster
 
@@ -46,13 +47,15 @@ def run(events: int, rounds: int, folder: Path, console: Console) -> Path:
         with pinned(BROKER_CORES):
             broker = Broker(scratch / "kafka").start()
         try:
-            topic = broker.unique("predictions")
+            topic, labels = broker.unique("predictions"), broker.unique("labels")
             fill(broker, topic, workload)
+            fill(broker, labels, Labels(workload))
             best = sweep(broker, topic, min(events, SWEEP_EVENTS_MAX), console)
+            python, why_not = environments.found("quix")
             done: list[list[Run]] = []
             for number in range(rounds):
                 console.print(f"round {number + 1} of {rounds}")
-                done.append(one_round(broker, topic, events, best, scratch))
+                done.append(one_round(broker, topic, events, best, scratch, labels, python))
         finally:
             broker.stop()
     runs = [run for runs in done for run in runs]
@@ -62,33 +65,67 @@ def run(events: int, rounds: int, folder: Path, console: Console) -> Path:
         "partitions": PARTITIONS,
         "limit": best,
         "naive": f"rate of {min(events, NAIVE_EVENTS_MAX)} events",
+        "quixstreams": why_not or f"rate of {min(events, NAIVE_EVENTS_MAX)} events",
     }
     path = results.save(SECTION, results.throughput_figures(runs), settings, done, folder)
+    results.draw(SECTION, runs, folder)
     console.print(f"figures are in {path.parent.name}/{path.name}")
     return path
 
 
-def one_round(cluster: Cluster, topic: str, events: int, best: dict[str, Any], scratch: Path) -> list[Run]:
+def one_round(
+    cluster: Cluster,
+    topic: str,
+    events: int,
+    best: dict[str, Any],
+    scratch: Path,
+    labels: str | None = None,
+    quix: Path | None = None,
+) -> list[Run]:
+    """Every contender once. Without ``labels`` or ``quix`` those that need them are left out."""
     own = {"batch": CONSUME_MAX, "fetch.queue.backoff.ms": DEFAULTS["fetch.queue.backoff.ms"]}
-    return [
-        read(cluster, "consume", topic, events, best),
+    few = min(events, NAIVE_EVENTS_MAX)
+    runs = [
+        read(cluster, "c_limit", topic, events, best),
         read(cluster, "limit", topic, events, best),
         read(cluster, "core", topic, events, own),
         run_pipeline(cluster, topic, events, scratch),
-        read(cluster, "naive", topic, min(events, NAIVE_EVENTS_MAX), best),
+        read(cluster, "naive", topic, few, best),
     ]
+    if labels is not None:
+        joined = Deployment(cluster, topic, events, labels=labels)
+        runs.append(read(cluster, "limit", topic, events, best, labels))
+        runs.append(run_deployment(joined, scratch, "pipeline_labels"))
+    if quix is not None:
+        settings = {"bootstrap": cluster.bootstrap, "topic": topic, "events": few, "properties": own_of(best)}
+        for job in (False, True):
+            settings |= {"group": cluster.unique("quix"), "job": job}
+            runs.append(environments.run_in(quix, "benchmarks.quix", settings))
+    return runs
 
 
-def read(cluster: Cluster, contender: str, topic: str, events: int, settings: dict[str, Any]) -> Run:
+def own_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """Of ``settings`` those of librdkafka."""
+    return {name: value for name, value in settings.items() if name != "batch"}
+
+
+def read(
+    cluster: Cluster,
+    contender: str,
+    topic: str,
+    events: int,
+    settings: dict[str, Any],
+    labels: str | None = None,
+) -> Run:
     """Run a contender that is one process. ``settings``: those of librdkafka, and ``batch``."""
-    properties = {name: value for name, value in settings.items() if name != "batch"}
     return run_contender(
         contender,
         bootstrap=cluster.bootstrap,
         topic=topic,
         events=events,
-        properties=properties,
+        properties=own_of(settings),
         batch=settings["batch"],
+        labels=labels,
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Protocol
+
 from confluent_kafka import KafkaError, Message, Producer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks.generator import Workload
+from benchmarks.generator import Chunk
 from tests.kafka.broker import Cluster
 
 PARTITIONS = 8
@@ -20,9 +23,22 @@ PRODUCER_SETTINGS = {
 }
 
 
-def fill(cluster: Cluster, topic: str, workload: Workload) -> None:
+class Filling(Protocol):
+    """``events`` records in chunks."""
+
+    @property
+    def events(self) -> int: ...
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All of them."""
+
+
+def fill(
+    cluster: Cluster, topic: str, workload: Filling, partitions: int = PARTITIONS, *, create: bool = True
+) -> None:
     """Create ``topic`` and produce the workload to it, by key, each event with its time as timestamp."""
-    cluster.create_topic(topic, PARTITIONS, TOPIC_SETTINGS)
+    if create:
+        cluster.create_topic(topic, partitions, TOPIC_SETTINGS)
     failed: list[KafkaError] = []
 
     def on_delivery(error: KafkaError | None, _message: Message) -> None:

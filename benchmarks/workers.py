@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -17,7 +18,7 @@ from urllib.request import urlopen
 
 import orjson
 
-from benchmarks import looking
+from benchmarks import labels, looking
 from benchmarks.cores import WORKER_CORES, pinned
 from benchmarks.runs import Run, cpu_s, peak_rss_mib, timeout_s
 from tests.kafka.broker import Cluster, free_ports
@@ -27,6 +28,37 @@ POLL_S = 0.02
 START_TIMEOUT_S = 60.0
 LATENESS = "2s"
 _COMMAND = (sys.executable, "-m", "stream_monitor.cli")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What a run's workers read and with what settings. ``events``: predictions in ``topic``.
+
+    ``labels``: the topic of labels; with it there is a join worker. ``model``: settings of every model beside
+    those that all runs have; ``more``: sections of the configuration.
+    """
+
+    cluster: Cluster
+    topic: str
+    events: int
+    labels: str | None = None
+    model: Mapping[str, Any] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def roles(self) -> list[str]:
+        """Decide first: who is ready last is the first to be asked whether it is done."""
+        return ["decide", "join", "observe"] if self.labels else ["decide", "observe"]
+
+    def configuration(self, pipeline: str, http_port: int, folder: Path) -> dict[str, Any]:
+        document = configuration(self.cluster.bootstrap, self.topic, pipeline, self.events, http_port)
+        document["models"]["*"] |= self.model
+        if self.labels:
+            document["labels"] = {"topics": [self.labels], "store": str(folder / f"{pipeline}.store")}
+            document["models"]["*"] |= {"quality": labels.QUALITY}
+        for name, section in self.more.items():
+            document[name] = {**document.get(name, {}), **section}
+        return document
 
 
 def configuration(
@@ -43,36 +75,46 @@ def configuration(
 
 
 def run_pipeline(cluster: Cluster, topic: str, events: int, folder: Path) -> Run:
-    """Both workers on one core, from when observe owns its partitions until all is committed and alerted.
+    """``run_deployment`` of predictions alone, all as by default."""
+    return run_deployment(Deployment(cluster, topic, events), folder)
 
-    ``more`` holds the CPU seconds of each worker and the signals that were alerted.
+
+def run_deployment(deployment: Deployment, folder: Path, name: str = "pipeline") -> Run:
+    """All workers on one core, from when observe owns its partitions until all is committed and alerted.
+
+    ``more`` holds the CPU seconds and the peak memory of each worker, and the signals that were alerted.
     """
-    name, admin, limit_s = cluster.unique("run"), cluster.admin(), timeout_s(events)
-    predictions = looking.ends(cluster.bootstrap, topic)
+    cluster, limit_s = deployment.cluster, timeout_s(deployment.events)
+    pipeline, admin = cluster.unique("run"), cluster.admin()
+    read = looking.ends(cluster.bootstrap, deployment.topic)
+    joined = read | looking.ends(cluster.bootstrap, deployment.labels) if deployment.labels else {}
     with ExitStack() as stack:
-        decide = stack.enter_context(_worker(cluster, topic, name, "decide", events, folder))
-        observe = stack.enter_context(_worker(cluster, topic, name, "observe", events, folder))
-        begin_s, observe_begin_s, decide_begin_s = time.perf_counter(), observe.cpu_s, decide.cpu_s
-        observe.wait_for(
-            lambda: looking.reached(admin, f"{name}.stream-monitor.observe", predictions), limit_s
-        )
-        summaries = looking.ends(cluster.bootstrap, f"{name}.drift.summaries")
-        decide.wait_for(lambda: looking.reached(admin, f"{name}.stream-monitor.decide", summaries), limit_s)
+        workers = {
+            role: stack.enter_context(started(deployment, pipeline, role, folder))
+            for role in deployment.roles
+        }
+        begin_s, cpu_begin_s = time.perf_counter(), {role: one.cpu_s for role, one in workers.items()}
+        for role, worker in reversed(workers.items()):
+            ends = {"observe": read, "join": joined}.get(role)
+            if ends is None:
+                ends = looking.ends(cluster.bootstrap, f"{pipeline}.drift.summaries")
+            group = f"{pipeline}.stream-monitor.{role}"
+            worker.wait_for(partial(looking.reached, admin, group, ends), limit_s)
         wall_s = time.perf_counter() - begin_s
-        observe_s, decide_s = observe.cpu_s - observe_begin_s, decide.cpu_s - decide_begin_s
-        observe_mib, decide_mib = peak_rss_mib(observe.pid), peak_rss_mib(decide.pid)
+        cpu = {role: worker.cpu_s - cpu_begin_s[role] for role, worker in workers.items()}
+        rss_mib = {role: peak_rss_mib(worker.pid) for role, worker in workers.items()}
     more = {
-        "observe_cpu_s": observe_s,
-        "decide_cpu_s": decide_s,
-        "observe_rss_mib": observe_mib,
-        "decide_rss_mib": decide_mib,
-        "alerts": _alerted(cluster.bootstrap, f"{name}.drift.alerts"),
+        **{f"{role}_cpu_s": one for role, one in cpu.items()},
+        **{f"{role}_rss_mib": one for role, one in rss_mib.items()},
+        "alerts": _alerted(cluster.bootstrap, f"{pipeline}.drift.alerts"),
     }
-    return Run("pipeline", events, wall_s, observe_s + decide_s, observe_mib + decide_mib, more)
+    return Run(name, deployment.events, wall_s, sum(cpu.values()), sum(rss_mib.values()), more)
 
 
 @dataclass(frozen=True, slots=True)
-class _Worker:
+class Worker:
+    """A process of ours."""
+
     role: str
     process: subprocess.Popen[bytes]
     log: Path
@@ -98,18 +140,25 @@ class _Worker:
 
 
 @contextmanager
-def _worker(
-    cluster: Cluster, topic: str, name: str, role: str, events: int, folder: Path
-) -> Iterator[_Worker]:
+def started(
+    deployment: Deployment,
+    pipeline: str,
+    role: str,
+    folder: Path,
+    *,
+    name: str | None = None,
+    cores: frozenset[int] = WORKER_CORES,
+) -> Iterator[Worker]:
     """One that is ready: it owns its partitions. The first one creates the topics."""
     (port,) = free_ports(1)
-    config, log = folder / f"{name}.{role}.yaml", folder / f"{name}.{role}.log"
-    config.write_text(json.dumps(configuration(cluster.bootstrap, topic, name, events, port)))
+    name = name or role
+    config, log = folder / f"{pipeline}.{name}.yaml", folder / f"{pipeline}.{name}.log"
+    config.write_text(json.dumps(deployment.configuration(pipeline, port, folder)))
     subprocess.run([*_COMMAND, "topics", "create", str(config)], check=True, capture_output=True)
-    command = [*_COMMAND, "run", "--role", role, "--name", role, str(config)]
-    with log.open("wb") as stderr, pinned(WORKER_CORES):
+    command = [*_COMMAND, "run", "--role", role, "--name", name, str(config)]
+    with log.open("wb") as stderr, pinned(cores):
         process = subprocess.Popen(command, stdout=stderr, stderr=stderr)
-    worker = _Worker(role, process, log)
+    worker = Worker(role, process, log)
     try:
         worker.wait_for(lambda: _is_ready(port), START_TIMEOUT_S)
         yield worker
@@ -131,4 +180,4 @@ def _is_ready(port: int) -> bool:
 def _alerted(bootstrap: str, topic: str) -> list[str]:
     """The signals that alerts name, one an alert."""
     values = [orjson.loads(message.value() or b"") for message in looking.read(bootstrap, topic)]
-    return sorted(value["signal"]["name"] for value in values)
+    return sorted(value["signal"]["name"] for value in values if "signal" in value)

@@ -31,6 +31,7 @@ COMMANDS = {
     "topics": Command("stream_monitor.runtime.topics", "create the topics that the monitor writes"),
     "run": Command("stream_monitor.runtime.run", "run the workers on Kafka"),
     "alerts": Command("stream_monitor.runtime.tail", "show alerts as they come"),
+    "load": Command("stream_monitor.load", "load a deployment with events, as many as it takes"),
     "profile": Command("stream_monitor.sources.profile", "make a reference from a file"),
     "replay": Command("stream_monitor.sources.replay", "run a file or a topic range through the same core"),
     "demo": Command(

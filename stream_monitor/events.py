@@ -121,13 +121,15 @@ class Group:
 @dataclass(slots=True)
 class Reject:
     """A record, or one row of it, that cannot be attributed. ``record`` is its position in Records, and
-    ``source`` indexes their sources."""
+    ``source`` indexes their sources. ``value``: a row as JSON, where its record holds many in another form.
+    """
 
     record: int
     row: int
     reason: str
     detail: str
     source: int = 0
+    value: bytes | None = None
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ import numpy as np
 import orjson
 
 from stream_monitor.alerting.alert import Alert
-from stream_monitor.codecs.json import JsonCodec
+from stream_monitor.codecs import codec_of
 from stream_monitor.codecs.labels import JoinCodec
 from stream_monitor.codecs.times import TIME_MS_END
 from stream_monitor.config import Config, load_config, parse_config
@@ -49,15 +49,20 @@ class Monitor:
     """``config``: a path, a mapping as in YAML, or a Config. ``sources``: the partitions that the input
     has, by default one a kind (predictions, and labels if they are configured); the watermark waits until
     each had an event. Partitions of predictions and labels with equal numbers hold equal ids.
+    ``from_topics``: predictions are as they are on the topics, in ``predictions.format``; else they are JSON.
 
     Raises ConfigError and ReferenceFileError. Memory: that of the statistics, whatever the input's size, and
     with labels, of what is not older than their horizon.
     """
 
     def __init__(
-        self, config: Config | Mapping[str, Any] | str | Path, sources: Sequence[Source] | None = None
+        self,
+        config: Config | Mapping[str, Any] | str | Path,
+        sources: Sequence[Source] | None = None,
+        *,
+        from_topics: bool = False,
     ) -> None:
-        self.config = _config(config)
+        self.config = _config(config, from_topics=from_topics)
         labels = self.config.labels
         topics = [self.config.predictions.topics[0], *([] if labels is None else labels.topics[:1])]
         self.sources = tuple(sources or (Source(topic, 0) for topic in topics))
@@ -72,7 +77,7 @@ class Monitor:
         self.decider = Decider(self.config, references, lateness_ms, joined)
         self.joined: Counter[str] = Counter()
         """What became of predictions and labels in the join, by name."""
-        self._codec = JsonCodec(self.config)
+        self._codec = codec_of(self.config)
         self._stages: list[_Stage] = [
             _Observing(self.decider, self._predictions, Observer(self.config, references))
         ]
@@ -243,10 +248,13 @@ def _joins(config: Config, sources: Sequence[Source]) -> Joins:
     return joins
 
 
-def _config(config: Config | Mapping[str, Any] | str | Path) -> Config:
+def _config(config: Config | Mapping[str, Any] | str | Path, *, from_topics: bool) -> Config:
     """The configuration; what is only about topics on Kafka left out."""
     if not isinstance(config, Config):
         config = parse_config(config) if isinstance(config, Mapping) else load_config(config)
+    if not from_topics:
+        as_json = config.predictions.model_copy(update={"format": "json"})
+        config = config.model_copy(update={"predictions": as_json})
     if config.labels is None:
         return config
     return config.model_copy(update={"labels": config.labels.model_copy(update={"repartition": "none"})})

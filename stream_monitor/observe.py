@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 import numpy as np
 
 from stream_monitor.events import Batch, Delta, Group, Int64s, SliceKey, Source, Stream
-from stream_monitor.summary.columns import BLOCK_ROWS, summarise
+from stream_monitor.summary.columns import block_rows, summarise
 from stream_monitor.summary.parting import Parting
 from stream_monitor.summary.plan import Plan, plan_of
 from stream_monitor.summary.rows import Columns, Rows, taken
@@ -108,7 +108,7 @@ class Backlog:
             rows = _on_time(batch, source, group, np.flatnonzero(~late), fields)
             if len(rows):
                 self._wait(group.stream, rows)
-        if self._values >= VALUES_MAX or any(map(_is_full, batch.groups)):
+        if self._values >= VALUES_MAX or _is_full(batch.groups):
             self._summarise_all()
 
     def drain(self) -> Summaries:
@@ -157,10 +157,14 @@ class _Columns(NamedTuple):
         return 3 + len(self.features) + len(self.outputs) + len(self.segments)
 
 
-def _is_full(group: Group) -> bool:
-    """Whether a column has texts of a vocabulary to which no batch will add, so that another one begins."""
-    texts = (one.texts for one in chain(group.features.values(), group.outputs.values()))
-    return any(isinstance(one, Texts) and one.vocabulary.is_full for one in texts)
+def _is_full(groups: Sequence[Group]) -> bool:
+    """Whether no batch will add to the vocabulary of their texts, so that another one begins.
+
+    A codec has one: it is that of the first column with texts.
+    """
+    columns = chain.from_iterable(chain(group.features.values(), group.outputs.values()) for group in groups)
+    texts = next((one.texts for one in columns if isinstance(one.texts, Texts)), None)
+    return texts is not None and texts.vocabulary.is_full
 
 
 def _on_time(batch: Batch, source: Int64s, group: Group, positions: Int64s, fields: Sequence[str]) -> Rows:
@@ -198,8 +202,9 @@ def _add_rows(
     for field in shape.segments:
         values = values_of(rows.segments.get(field), len(rows))
         partings.append(by_slice.by_segment(field, values, shape.segments_max))
+    rows_max = block_rows(len(rows.features) + len(rows.outputs))
     for parting in partings:
-        for block, cells, which in parting.blocks(BLOCK_ROWS):
+        for block, cells, which in parting.blocks(rows_max):
             offsets = rows.offsets(block, cells.sizes, sources)
             for of, plan, columns in parts:
                 found = summarise(columns, plan, cells)

@@ -63,16 +63,20 @@ def judge(
     """
     n = len(batch)
     judged = Judged(np.empty(n, np.int64), np.zeros(n, np.bool_), np.zeros(n, np.bool_))
-    for index in np.unique(batch.source):
-        rows = np.flatnonzero(batch.source == index)
+    rows_of = np.bincount(batch.source, minlength=1)
+    for index in np.flatnonzero(rows_of).tolist():
+        rows = slice(None) if rows_of[index] == n else np.flatnonzero(batch.source == index)
         source = batch.sources[index]
         clock = clocks.setdefault(source, Clock())
         allowed = lateness_ms if isinstance(lateness_ms, int) else lateness_ms[source.topic]
         time = batch.time[rows]
         after = np.maximum(np.maximum.accumulate(time), clock.event)
         before = np.concatenate(([clock.event], after[:-1]))
-        by_event = (before != NEVER) & (time < before - allowed * (before != NEVER))
-        by_claim = time < clock.claim - allowed if clock.claim != NEVER else np.zeros(len(rows), np.bool_)
+        by_event = time < before - allowed
+        if clock.event == NEVER:
+            # Nothing is behind it, and less than it is no number.
+            by_event[0] = False
+        by_claim = time < clock.claim - allowed if clock.claim != NEVER else np.zeros(len(time), np.bool_)
         judged.clock[rows] = np.maximum(after, clock.claim)
         judged.late[rows] = by_event | by_claim
         judged.idle[rows] = by_claim & ~by_event

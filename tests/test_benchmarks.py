@@ -5,6 +5,7 @@ No test here looks at how long anything took.
 
 from __future__ import annotations
 
+import io
 import json
 import platform
 import subprocess
@@ -12,15 +13,18 @@ import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import orjson
 import pytest
+from rich.console import Console
 
-from benchmarks import results
+from benchmarks import bars, compare, results
 from benchmarks.contenders import NAIVE_EVENTS_MAX
 from benchmarks.cores import BROKER_CORES, WORKER_CORES, pinned
 from benchmarks.generator import DRIFTING, JITTER_MS, SIZE_MAX, SIZE_MIN, START_MS, Workload
+from benchmarks.labels import DELAY_MS, Labels
 from benchmarks.runs import Run
 from benchmarks.throughput import DEFAULTS, one_round
 from benchmarks.topic import fill
@@ -117,6 +121,13 @@ def _cores_of_a_child() -> Any:
     return json.loads(done.stdout)
 
 
+def test_the_peak_of_memory_is_that_of_the_contender_and_not_of_who_started_it() -> None:
+    ballast = bytearray(300 * 2**20)
+    code = "from benchmarks.runs import Mark; print(Mark.now().until_now('some', 1).rss_mib)"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    assert 1 < float(done.stdout) < len(ballast) / 2**20
+
+
 def _run(contender: str, events: int, wall_s: float, cpu_s: float, **more: Any) -> Run:
     return Run(contender, events, wall_s, cpu_s, 100.0, more)
 
@@ -127,12 +138,17 @@ def test_figures_are_medians_over_rounds_and_ratios_of_medians() -> None:
         *(_run("pipeline", 1000, wall_s, 4.0, **of_pipeline) for wall_s in (5.0, 4.0, 10.0)),
         *(_run("limit", 1000, wall_s, 2.0) for wall_s in (2.0, 2.5, 1.0)),
         *(_run("naive", 50, 5.0, 5.0) for _ in range(3)),
+        _run("quixstreams", 50, 10.0, 10.0),
+        _run("pipeline_labels", 1000, 8.0, 8.0),
+        _run("limit_labels", 1000, 4.0, 4.0),
     ]
     figures = results.throughput_figures(runs)
     assert figures["events_per_s"] == 200
     assert figures["events_per_s_spread"] == 0.75
     assert figures["ratio_limit"] == 0.4
     assert figures["ratio_naive"] == 20
+    assert figures["ratio_limit_labels"] == 0.5
+    assert figures["ratio_quixstreams"] == 40
     assert figures["cpu_us"] == 4000
     assert figures["observe_cpu_us"] == 3000
     assert figures["decide_cpu_us"] == 1000
@@ -155,18 +171,61 @@ def test_results_have_the_form_of_every_section_and_do_not_tell_where_they_are_f
         assert f'"{secret}' not in text
 
 
+def test_labels_are_one_for_each_event_with_its_key(workload: Workload, events: list[dict[str, Any]]) -> None:
+    chunks = list(Labels(workload).chunks())
+    labels = [orjson.loads(value) for chunk in chunks for value in chunk.values]
+    ids = [one["prediction_id"] for one in events]
+    assert [one["prediction_id"] for one in labels] == ids
+    assert [key.decode() for chunk in chunks for key in chunk.keys] == ids
+    assert {one["label"] for one in labels} == {"0", "1"}
+    assert all(label["ts"] - event["ts"] == DELAY_MS for label, event in zip(labels, events, strict=True))
+
+
+def test_figures_of_other_sections_are_told_with_those_of_throughput(tmp_path: Path) -> None:
+    results.gather(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    results.save("models", {"rss_mib": 200.0, "other": 1.0}, {}, [], tmp_path)
+    path = results.save("throughput", {"ratio_limit": 1.0}, {}, [], tmp_path)
+    results.gather(tmp_path)
+    assert json.loads(path.read_text())["figures"] == {"ratio_limit": 1.0, "rss_mib": 200.0}
+
+
+def test_a_comparison_names_ratios_and_what_else_differs() -> None:
+    console = Console(record=True, width=120, file=io.StringIO())
+    now = {"section": "some", "machine": {"cores": 2}, "versions": {}, "settings": {}}
+    compare.show({**now, "figures": {"speed": 2.0}}, {**now, "figures": {"speed": 3.0}}, console)
+    other = {**now, "machine": {"cores": 4}}
+    compare.show({**other, "figures": {"old": 2.0}}, {**now, "figures": {"new": 1.0}}, console)
+    text = console.export_text()
+    assert "1.500" in text
+    assert "machine.cores: 4 then, 2 now" in text
+
+
+def test_the_picture_has_a_bar_a_contender_as_long_as_its_median() -> None:
+    drawn = [bars.Bar("slow", [50.0, 40.0, 60.0]), bars.Bar("fast", [100.0], ours=True)]
+    svg = bars.picture("Speed", "a < b", drawn)
+    found = ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}rect")
+    widths = {one.get("fill"): float(one.get("width", 0)) for one in found}
+    assert widths[bars.COLOR] == pytest.approx(widths[bars.OURS] / 2)
+    assert svg.index("fast") < svg.index("slow")
+
+
 def test_every_contender_reads_all_events_and_the_pipeline_alerts_the_injected_changes(
     kafka: Cluster, workload: Workload, tmp_path: Path
 ) -> None:
-    topic = kafka.unique("predictions")
+    topic, labels = kafka.unique("predictions"), kafka.unique("labels")
     fill(kafka, topic, workload)
-    runs = {run.contender: run for run in one_round(kafka, topic, EVENTS, DEFAULTS, tmp_path)}
-    assert set(runs) == {"consume", "limit", "core", "pipeline", "naive"}
+    fill(kafka, labels, Labels(workload))
+    runs = {run.contender: run for run in one_round(kafka, topic, EVENTS, DEFAULTS, tmp_path, labels)}
+    assert set(runs) == {"c_limit", "limit", "limit_labels", "core", "pipeline", "pipeline_labels", "naive"}
     assert {name: run.events for name, run in runs.items()} == {
         **dict.fromkeys(runs, EVENTS),
         "naive": min(EVENTS, NAIVE_EVENTS_MAX),
     }
     assert runs["naive"].more["signals"] == 17
-    alerted = set(runs["pipeline"].more["alerts"])
-    assert {"amount", "channel", "score"} <= alerted <= DRIFTING
-    assert runs["pipeline"].cpu_s > 0
+    for name in ("pipeline", "pipeline_labels"):
+        alerted = set(runs[name].more["alerts"])
+        assert {"amount", "channel", "score"} <= alerted
+        assert runs[name].cpu_s > 0
+    assert set(runs["pipeline"].more["alerts"]) <= DRIFTING
+    assert runs["pipeline_labels"].more["join_cpu_s"] > 0

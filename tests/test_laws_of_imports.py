@@ -32,6 +32,7 @@ ROOMS = [
     "sources",
     "metrics",
     "runtime",
+    "load",
     "demo",
     "cli",
 ]

@@ -19,8 +19,9 @@ from stream_monitor.codecs.json import JsonCodec
 from stream_monitor.config import parse_config
 from stream_monitor.events import Batch, Column, Group, JsonType, Records, Reject, SliceKey, Source, Stream
 from stream_monitor.observe import Backlog, Observer, Summaries, observe
-from stream_monitor.summary import vocabulary
+from stream_monitor.summary import columns, vocabulary
 from stream_monitor.summary.categories import bounded
+from stream_monitor.summary.columns import BLOCK_ROWS, BLOCK_VALUES, block_rows
 from stream_monitor.summary.counts import Count
 from stream_monitor.summary.grid import Grid
 from stream_monitor.summary.shape import ReferenceShape, Shape
@@ -108,7 +109,11 @@ def test_a_batch_is_summarised_as_the_slow_twin_does_it(events: list[Event]) -> 
     assert found == plain_observe(events, SHAPE, LATENESS_MS)
 
 
-def test_many_rows_of_many_slices_are_summarised_as_the_slow_twin_does_it() -> None:
+@pytest.mark.parametrize("at_a_time", [700, BLOCK_ROWS])
+def test_many_rows_of_many_slices_are_summarised_as_the_slow_twin_does_it(
+    monkeypatch: pytest.MonkeyPatch, at_a_time: int
+) -> None:
+    monkeypatch.setattr(columns, "BLOCK_ROWS", at_a_time)
     rng = random.Random(3)
     events = [
         Event(
@@ -126,6 +131,13 @@ def test_many_rows_of_many_slices_are_summarised_as_the_slow_twin_does_it() -> N
     ]
     found = {key: plain_of(summary) for key, summary in observed(events).items()}
     assert found == plain_observe(events, SHAPE, LATENESS_MS)
+
+
+@pytest.mark.parametrize("signals", [0, 1, 22, 1_000, 8_192])
+def test_the_rows_that_are_summarised_at_a_time_are_bounded_and_so_are_their_values(signals: int) -> None:
+    rows = block_rows(signals)
+    assert 0 < rows <= BLOCK_ROWS <= 1 << 15
+    assert rows * signals <= BLOCK_VALUES
 
 
 @LAW
@@ -356,10 +368,10 @@ def test_a_batch_of_rejects_only_is_no_trouble() -> None:
 def test_a_summary_too_long_for_a_record_goes_in_parts_that_add_up() -> None:
     count = 1_500
     texts = [f"{row:0100d}" for row in range(count)]
-    columns = {f"f{i}": Column(JsonType.STRING, None, [text + str(i) for text in texts]) for i in range(10)}
+    long = {f"f{i}": Column(JsonType.STRING, None, [text + str(i) for text in texts]) for i in range(10)}
     rows = np.arange(count)
     zeros = np.zeros(count, np.int64)
-    batch = Batch((SOURCES[0],), zeros, rows, zeros, zeros, [Group(STREAMS[0], rows, columns)])
+    batch = Batch((SOURCES[0],), zeros, rows, zeros, zeros, [Group(STREAMS[0], rows, long)])
     observer = Observer(CONFIG, References())
     observer.add(batch)
     deltas = observer.flush().deltas

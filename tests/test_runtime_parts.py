@@ -195,15 +195,15 @@ def test_a_claim_does_not_put_a_partition_ahead() -> None:
     assert waiting(idle, owned(1, 0)) == set()
 
 
-def test_a_position_is_news_when_it_moves_claims_or_is_drained_and_only_until_it_is_committed() -> None:
+def test_a_position_is_news_when_it_moves_claims_or_is_drained_and_only_until_it_is_handed_over() -> None:
     place = owned(0, 5)
     assert place.has_news
-    place.committed()
+    place.handed_over()
     assert not place.has_news
     for change in (lambda: place.move(3, 1.0), lambda: place.learn_end(3), lambda: place.claim(9)):
         change()
         assert place.has_news
-        place.committed()
+        place.handed_over()
         assert not place.has_news
     place.skip(4)
     assert place.has_news

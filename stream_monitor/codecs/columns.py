@@ -94,7 +94,11 @@ def _as_float64(values: Sequence[float]) -> Float64s:
 
 def strings_column(values: Sequence[str], vocabulary: Vocabulary) -> Column:
     """Type a column of strings."""
-    texts = vocabulary.encode(values)
+    return texts_column(vocabulary.encode(values))
+
+
+def texts_column(texts: Texts) -> Column:
+    """Type a column of strings that are coded."""
     are = texts.each(is_numeric, np.bool_)
     if not are.any():
         return Column(JsonType.STRING, texts=texts)
@@ -118,7 +122,7 @@ def gappy_numbers_column(values: Sequence[Any]) -> Column:
     types[gaps] = [_TYPE_OF[type(values[row])] for row in gaps]
     are = types == JsonType.NUMBER
     numbers[~are] = 0.0
-    return Column(_agreed(types), numbers if are.any() else None)
+    return Column(agreed(types), numbers if are.any() else None)
 
 
 def _mixed(values: Sequence[Any], kinds: set[type], vocabulary: Vocabulary) -> Column:
@@ -132,10 +136,11 @@ def _mixed(values: Sequence[Any], kinds: set[type], vocabulary: Vocabulary) -> C
         if (numeric := texts.each(is_numeric, np.bool_)).any():
             types[numeric] = JsonType.NUMERIC_STRING
             numbers = texts.each(_number_of, np.float64) + (0.0 if numbers is None else numbers)
-    return Column(_agreed(types), numbers, texts)
+    return Column(agreed(types), numbers, texts)
 
 
-def _agreed(types: NDArray[np.uint8]) -> NDArray[np.uint8] | JsonType:
+def agreed(types: NDArray[np.uint8]) -> NDArray[np.uint8] | JsonType:
+    """The types of the rows of a column, as one where all agree."""
     return JsonType(types[0]) if (types == types[0]).all() else types
 
 

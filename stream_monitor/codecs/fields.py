@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,16 @@ def at_path(events: Sequence[Any], path: tuple[str, ...]) -> list[Any]:
     for name in path:
         found = [at.get(name) if type(at) is dict else None for at in found]
     return found
+
+
+def mapped_inside(name: str, places: Mapping[str, Place | None]) -> frozenset[str]:
+    """The members of a field that lead to other fields, or are others."""
+    outer = places[name]
+    at = None if outer is None else outer.path
+    if at is None:
+        return frozenset()
+    paths = [place.path for place in places.values() if place is not None and place.path is not None]
+    return frozenset(path[len(at)] for path in paths if len(path) > len(at) and path[: len(at)] == at)
 
 
 def _last_header(records: Records, index: int, name: str) -> bytes | None:

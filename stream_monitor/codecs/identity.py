@@ -132,10 +132,12 @@ def _no_text(name: str | Unusable) -> str | None:
     return None
 
 
-def judge_times(values: Sequence[Any], timestamps: Int64s, skew_ms: int) -> tuple[Int64s, dict[int, Problem]]:
+def judge_times(
+    values: Sequence[Any] | Int64s, timestamps: Int64s, skew_ms: int
+) -> tuple[Int64s, dict[int, Problem]]:
     """Give the time of n rows in ms, and the rows whose time cannot be used (theirs is anything)."""
     problems: dict[int, Problem] = {}
-    time = _integers(values)
+    time = values if isinstance(values, np.ndarray) else _integers(values)
     if time is None:
         time = np.zeros(len(values), np.int64)
         for row, value in enumerate(values):
@@ -146,7 +148,7 @@ def judge_times(values: Sequence[Any], timestamps: Int64s, skew_ms: int) -> tupl
                 time[row] = one
     early_or_late = (time < 0) | (time >= TIME_MS_END)
     for row in np.flatnonzero(early_or_late).tolist():
-        problems[row] = _no_time(values[row])
+        problems[row] = _no_time(int(time[row]) if time is values else values[row])
     future = (time > timestamps + skew_ms) & (timestamps != NO_TIMESTAMP) & ~early_or_late
     for row in np.flatnonzero(future).tolist():
         ahead_ms = int(time[row] - timestamps[row])

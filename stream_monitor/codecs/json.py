@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
-from typing import Any, Literal, cast
+from itertools import chain, compress
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stream_monitor.codecs.columns import Layouts, Rows, as_features, as_outputs, columns, layouts
 from stream_monitor.codecs.documents import Events, parsed
-from stream_monitor.codecs.fields import Place, at_path
+from stream_monitor.codecs.fields import Place, mapped_inside
 from stream_monitor.codecs.identity import Problem, Streams, judge_ids, judge_times
+from stream_monitor.codecs.later import Later
+from stream_monitor.codecs.native import NativeDecoder, NativePart, installed
+from stream_monitor.codecs.parts import GeneralPart, Part, TypedPart
 from stream_monitor.codecs.typed import TypedDecoder
 from stream_monitor.codecs.wanted import Wanted
 from stream_monitor.config import Config
@@ -19,7 +22,8 @@ from stream_monitor.events import Batch, Group, Int64s, Records, Stream
 from stream_monitor.summary.vocabulary import Vocabulary
 
 FIELDS = ("model", "version", "role", "time", "id", "features", "outputs")
-CELLS_PER_VALUE_MAX = 8
+
+_NONE = np.empty(0, np.int64)
 
 Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
@@ -30,29 +34,23 @@ class JsonCodec:
     Every record is judged alone: a bad one costs what it costs, and changes nothing for others. Rejected
     is only what cannot be attributed (``Reason``). Of duplicate keys the last counts. Features are
     the members of an object, without those that another field is mapped to. Where ``wanted`` is given,
-    only those features and outputs are read.
+    only those features and outputs are read. ``native``: by the compiled kernel where it is installed, which
+    changes the cost and nothing else.
     """
 
-    def __init__(self, config: Config, wanted: Wanted | None = None) -> None:
+    def __init__(self, config: Config, wanted: Wanted | None = None, *, native: bool = True) -> None:
         fields = config.predictions.fields
         self._places = {name: Place.optional(getattr(fields, name)) for name in FIELDS}
         self._wanted = wanted
-        self._unread = self._mapped_inside_features()
+        self._unread = mapped_inside("features", self._places)
         self._skew_ms = config.predictions.max_clock_skew_ms
         self._model = config.model if config.labels is not None else None
         self._streams = Streams(config.knows)
         self._typed = self._typed_decoder()
+        self._native = self._native_decoder() if native else None
+        of_streams = (self._places[name] for name in ("model", "version", "role"))
+        self._streams_are_inside = all(place is None or place.path is not None for place in of_streams)
         self._vocabulary = Vocabulary()
-
-    def _mapped_inside_features(self) -> frozenset[str]:
-        paths = [
-            place.path for place in self._places.values() if place is not None and place.path is not None
-        ]
-        features = self._places["features"]
-        at = None if features is None else features.path
-        if at is None:
-            return frozenset()
-        return frozenset(path[len(at)] for path in paths if len(path) > len(at) and path[: len(at)] == at)
 
     def _typed_decoder(self) -> TypedDecoder | None:
         """Learn layouts where every field has a top-level name of its own, or is outside of the event."""
@@ -61,53 +59,107 @@ class JsonCodec:
         usable = {"features", "outputs"} <= set(names) and len(set(names.values())) == len(paths)
         return TypedDecoder(names, self._wanted) if usable else None
 
+    def _native_decoder(self) -> NativeDecoder | None:
+        kernel = installed()
+        if kernel is None or self._typed is None:
+            return None
+        return NativeDecoder(kernel, self._typed.names, self._wanted)
+
     def decode(self, records: Records) -> Batch:
         """Decode records into a batch. Raises nothing for what they hold.
 
         Several groups may be of one stream. ``keys`` and ``headers`` are needed where a field is mapped to
-        them. Cost: about that of orjson.loads where layouts are known, two to three times that elsewhere;
-        memory is linear in the bytes of the records.
+        them. Cost: about that of orjson.loads where layouts are known, a third of it with the compiled
+        kernel, two to three times that elsewhere; memory is linear in the bytes of the records.
         """
         if self._vocabulary.is_full:
             self._vocabulary = Vocabulary()
-        events = self._events(records)
-
-        def read(name: str) -> Sequence[Any]:
-            return self._read(name, events, records)
-
-        streams, stream = self._streams.find(read("model"), read("version"), read("role"))
-        time, time_problems = judge_times(read("time"), records.timestamp[events.record], self._skew_ms)
-        joined = self._joined(streams)
-        ids, id_problems = judge_ids(read("id"), needed=any(joined))
-        if not all(joined):
-            id_problems = {row: one for row, one in id_problems.items() if joined[stream[row]]}
-        problems = id_problems | time_problems | _stream_problems(streams, stream)
-        for row, problem in problems.items():
-            events.reject(int(events.record[row]), int(events.row[row]), problem)
-        kept = np.ones(len(events), np.bool_)
-        kept[list(problems)] = False
+        parts, events = self._parts(records)
+        judged = [self._judge(part, records, events) for part in parts]
+        kept = _joined([one.kept for one in judged])
+        record, row = _joined([part.record for part in parts]), _joined([part.row for part in parts])
         accepted = np.flatnonzero(kept)
-        if events.typed and events.objects:
-            accepted = accepted[np.lexsort((events.row[accepted], events.record[accepted]))]
-        position = np.zeros(len(events), np.int64)
+        if len(parts) > 1:
+            accepted = accepted[np.lexsort((row[accepted], record[accepted]))]
+        position = np.zeros(len(kept), np.int64)
         position[accepted] = np.arange(len(accepted))
-        groups = list(self._groups(events, position, streams, list(_by_value(stream, len(streams), kept))))
-        if self._typed and events.objects:
-            self._typed.learn(
-                event for event, use in zip(events.objects, kept[len(events.typed) :], strict=True) if use
-            )
-        record = events.record[accepted]
+        groups = list(_groups(parts, judged, position))
+        if self._typed is not None and events.objects:
+            self._learn(self._typed, events, judged[-1].kept)
+        record = record[accepted]
         return Batch(
             sources=records.sources,
             source=records.source[record],
             offset=records.offset[record],
-            row=events.row[accepted],
-            time=time[accepted],
+            row=row[accepted],
+            time=_joined([one.time for one in judged])[accepted],
             groups=groups,
-            ids=[ids[row] for row in accepted.tolist()] if self._places["id"] else None,
+            ids=_ids(judged, accepted) if self._places["id"] else None,
             rejects=sorted(events.rejects, key=lambda reject: (reject.record, reject.row)),
             skipped=events.skipped,
         )
+
+    def _parts(self, records: Records) -> tuple[list[Part], Events]:
+        """Parse: compiled, then by known layouts, and the general way what fits none.
+
+        No part is empty, but where all are; the events of the general way are the last one.
+        """
+        parts: list[Part] = []
+        others: Sequence[int] = range(len(records))
+        if self._typed is not None and self._native is not None:
+            native, others = self._native.decode(records.values, self._vocabulary)
+            parts.append(native)
+        if self._typed is not None and others:
+            typed, others = TypedPart.of(self._typed, records.values, others, self._vocabulary)
+            parts.append(typed)
+        parts = [part for part in parts if len(part.record)]
+        events = (
+            parsed(records, [], _NONE, others) if others else Events(records.source, [], [], _NONE, _NONE)
+        )
+        if events.objects or not parts:
+            parts.append(self._general_part(events))
+        return parts, events
+
+    def _general_part(self, events: Events) -> GeneralPart:
+        return GeneralPart(
+            events.objects,
+            events.record,
+            events.row,
+            self._places,
+            self._wanted,
+            self._unread,
+            self._vocabulary,
+        )
+
+    def _judge(self, part: Part, records: Records, events: Events) -> Judged:
+        """Tell to which stream, time and id events belong; those of which it cannot be told are rejected."""
+        streams, stream = self._streams_of(part, records)
+        timestamps = records.timestamp[part.record]
+        time, time_problems = judge_times(self._field("time", part, records), timestamps, self._skew_ms)
+        joined = self._joined(streams)
+        ids, id_problems = self._judge_ids(part, records, needed=any(joined))
+        if not all(joined):
+            id_problems = {at: one for at, one in id_problems.items() if joined[stream[at]]}
+        problems = id_problems | time_problems | _stream_problems(streams, stream)
+        for at, problem in problems.items():
+            events.reject(int(part.record[at]), int(part.row[at]), problem)
+        kept = np.ones(len(part.record), np.bool_)
+        kept[list(problems)] = False
+        return Judged(streams, stream, time, ids, kept)
+
+    def _judge_ids(
+        self, part: Part, records: Records, *, needed: bool
+    ) -> tuple[Sequence[str | None], dict[int, Problem]]:
+        ids = self._field("id", part, records)
+        judged = isinstance(part, NativePart) and isinstance(ids, Later) and part.ids_are_usable
+        return (ids, {}) if judged else judge_ids(ids, needed=needed)
+
+    def _streams_of(self, part: Part, records: Records) -> tuple[list[Stream | Problem], Int64s]:
+        if isinstance(part, NativePart) and self._streams_are_inside:
+            streams, which = self._streams.find(*zip(*part.streams, strict=True))
+            return streams, which[part.stream]
+        model, version, role = (self._field(name, part, records) for name in ("model", "version", "role"))
+        return self._streams.find(model, version, role)
 
     def _joined(self, streams: list[Stream | Problem]) -> list[bool]:
         """Tell of each stream whether labels are joined with its events, so that these need an id."""
@@ -116,70 +168,49 @@ class JsonCodec:
             return [False] * len(streams)
         return [isinstance(one, Stream) and bool(model(one.model).quality) for one in streams]
 
-    def _events(self, records: Records) -> Events:
-        """Parse: by known layouts, and the general way what does not fit them."""
-        if self._typed is None:
-            return parsed(records, [], np.empty(0, np.int64), range(len(records)))
-        decoded = self._typed.decode(records.values)
-        others = [record for record, event in enumerate(decoded) if event is None]
-        fits = np.ones(len(decoded), np.bool_)
-        fits[others] = False
-        typed = [event for event in decoded if event is not None]
-        events = parsed(records, typed, np.flatnonzero(fits), others)
-        events.fields = self._typed.fields(typed)
-        return events
-
-    def _read(self, name: str, events: Events, records: Records) -> Sequence[Any]:
-        """Give a field of every event, None where there is none."""
+    def _field(self, name: str, part: Part, records: Records) -> Sequence[Any]:
+        """Give a field of every event of a part, None where there is none."""
         place = self._places[name]
         if place is None:
-            return [None] * len(events)
-        if place.path is None:
-            return place.of_records(records, events.record)
-        others = at_path(events.objects, place.path)
-        return events.fields[name] + others if events.typed else others
+            return [None] * len(part.record)
+        return part.field(name) if place.path is not None else place.of_records(records, part.record)
 
-    def _of_objects(self, name: Literal["features", "outputs"], objects: list[dict[str, Any]]) -> list[Any]:
-        place = self._places[name]
-        if place is None or place.path is None:
-            return [None] * len(objects)
-        found = at_path(objects, place.path)
-        return found if self._wanted is None else list(map(getattr(self._wanted, name), found))
+    def _learn(self, typed: TypedDecoder, events: Events, kept: Bools) -> None:
+        typed.learn(compress(events.objects, kept.tolist()))
+        if self._native is not None:
+            self._native.learn(typed.layouts)
 
-    def _groups(
-        self,
-        events: Events,
-        position: Int64s,
-        streams: list[Stream | Problem],
-        rows_of: list[tuple[int, Int64s]],
-    ) -> Iterator[Group]:
-        typed = events.typed
-        features = self._of_objects("features", events.objects)
-        outputs = self._of_objects("outputs", events.objects)
-        for index, rows in rows_of:
-            stream = cast("Stream", streams[index])
-            first_other = int(np.searchsorted(rows, len(typed)))
-            if first_other and self._typed:
-                fit = rows[:first_other].tolist()
-                layout = self._typed.layout(typed[fit[0]])
-                yield Group(
-                    stream,
-                    position[rows[:first_other]],
-                    layout.features.columns(
-                        [events.fields["features"][row] for row in fit], self._vocabulary
-                    ),
-                    layout.outputs.columns([events.fields["outputs"][row] for row in fit], self._vocabulary),
-                )
-            others = (rows[first_other:] - len(typed)).tolist()
-            of_features = [as_features(features[row], self._unread) for row in others]
-            of_outputs = [as_outputs(outputs[row]) for row in others]
-            for part, by_feature, by_output in _dense_parts(of_features, of_outputs):
-                yield Group(
-                    stream,
-                    position[rows[first_other:][part]],
-                    columns(of_features[part], by_feature, self._vocabulary),
-                    columns(of_outputs[part], by_output, self._vocabulary),
-                )
+
+class Judged(NamedTuple):
+    """What is known of the events of a part: their streams, and of each which is its own; times and ids.
+
+    Of those that are not ``kept`` the rest is anything.
+    """
+
+    streams: list[Stream | Problem]
+    stream: Int64s
+    time: Int64s
+    ids: Sequence[str | None]
+    kept: Bools
+
+
+def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _ids(judged: Sequence[Judged], accepted: Int64s) -> Sequence[str | None]:
+    ids = judged[0].ids if len(judged) == 1 else list(chain.from_iterable(one.ids for one in judged))
+    return ids if len(judged) == 1 and len(accepted) == len(ids) else [ids[at] for at in accepted.tolist()]
+
+
+def _groups(parts: Sequence[Part], judged: Sequence[Judged], position: Int64s) -> Iterator[Group]:
+    """Give the kept events of each part by stream. ``position``: of all parts, where in the batch."""
+    first = 0
+    for part, (streams, stream, _, _, kept) in zip(parts, judged, strict=True):
+        for index, places in _by_value(stream, len(streams), kept):
+            for some, features, outputs in part.signals(places):
+                yield Group(cast("Stream", streams[index]), position[first + some], features, outputs)
+        first += len(kept)
 
 
 def _stream_problems(streams: list[Stream | Problem], stream: Int64s) -> dict[int, Problem]:
@@ -201,26 +232,3 @@ def _by_value(values: Int64s, size: int, kept: Bools) -> Iterator[tuple[int, Int
     for value in range(size):
         if bounds[value] < bounds[value + 1]:
             yield value, rows[bounds[value] : bounds[value + 1]]
-
-
-def _dense_parts(features: Rows, outputs: Rows) -> Iterator[tuple[slice, Layouts, Layouts]]:
-    """Cut rows so that columns have at most CELLS_PER_VALUE_MAX cells for each value in them.
-
-    Rows with few names in common would otherwise cost the product of rows and names.
-    """
-    pending = [slice(0, len(features))] if features else []
-    while pending:
-        part = pending.pop()
-        middle = (part.start + part.stop) // 2
-        both = layouts(features[part]), layouts(outputs[part])
-        if _is_sparse(features[part], both[0]) or _is_sparse(outputs[part], both[1]):
-            pending += [slice(middle, part.stop), slice(part.start, middle)]
-        else:
-            yield part, *both
-
-
-def _is_sparse(rows: Rows, layouts: Layouts) -> bool:
-    if len(layouts) == 1:
-        return False
-    names = len(set(chain.from_iterable(layouts)))
-    return len(rows) * names > CELLS_PER_VALUE_MAX * sum(map(len, rows))

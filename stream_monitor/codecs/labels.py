@@ -12,10 +12,10 @@ import numpy as np
 import orjson
 from msgspec import UNSET, Struct, defstruct
 
+from stream_monitor.codecs import codec_of
 from stream_monitor.codecs.documents import Events, parsed
 from stream_monitor.codecs.fields import Place, at_path
 from stream_monitor.codecs.identity import Problem, judge_ids, judge_times, model_problem, names, shown
-from stream_monitor.codecs.json import JsonCodec
 from stream_monitor.codecs.reasons import Reason
 from stream_monitor.codecs.typed import INTEGER, TIME, decode_each, transposed
 from stream_monitor.codecs.wanted import Wanted
@@ -141,7 +141,7 @@ class JoinCodec:
 
     def __init__(self, config: Config) -> None:
         self._label_topics = frozenset(config.joined("labels"))
-        self._predictions = JsonCodec(config, Wanted.by_join(config))
+        self._predictions = codec_of(config, Wanted.by_join(config))
         self._labels = LabelCodec(config)
 
     def decode(self, records: Records) -> list[Batch | LabelBatch]:

@@ -13,7 +13,9 @@ class Reason(StrEnum):
     """
 
     NOT_JSON = "not_json"
-    """Empty, truncated, not UTF-8, nested deeper than the parser goes, or more than one document."""
+    """Empty, truncated, not UTF-8, nested deeper than the parser goes, or more than one document.
+
+    With ``format: arrow``, no Arrow IPC."""
     TOO_MANY_ROWS = "too_many_rows"
     """An array of more events than one record may hold."""
     NOT_OBJECT = "not_object"

@@ -79,9 +79,13 @@ class Signals:
         )
         return cls(kinds, struct)
 
+    @property
+    def has_arrays(self) -> bool:
+        return any(list[float] in types for types in self.kinds.values())
+
     def columns(self, rows: Sequence[Struct], vocabulary: Vocabulary) -> dict[str, Column]:
         """Turn rows into columns, as columns.columns does."""
-        if any(list[float] in types for types in self.kinds.values()):
+        if self.has_arrays:
             named = [as_outputs(self._named(row)) for row in rows]
             return columns(named, layouts(named), vocabulary)
         found = {}
@@ -146,6 +150,15 @@ class TypedDecoder:
             model = {struct: layout.model for struct, layout in self._by_struct.items()}
             found["model"] = list(map(model.__getitem__, map(type, events)))
         return found
+
+    @property
+    def layouts(self) -> Mapping[str, Layout]:
+        """By model, all that is known. What is learned anew is another object."""
+        return self._layouts
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        return self._names
 
     def learn(self, events: Iterable[dict[str, Any]]) -> None:
         """Take note of events that did not fit; now and then learn from them."""

@@ -57,6 +57,9 @@ class Predictions(Section):
     """The topics that hold predictions, and how their events are read."""
 
     topics: list[TopicName] = Field(min_length=1)
+    format: Literal["json", "arrow"] = Field(
+        default="json", description="Of a record's value: JSON, or a table in Arrow IPC with a row an event."
+    )
     fields: Fields = Fields()
     lateness_ms: Duration = lasting(
         "10s", "lateness", "How far an event may be behind its partition's clock."

@@ -19,7 +19,7 @@ from stream_monitor.join.joins import Joins
 from stream_monitor.join.store import Position
 from stream_monitor.metrics import Metrics
 from stream_monitor.runtime import client_log, failpoints
-from stream_monitor.runtime.decoding import Decoding
+from stream_monitor.runtime.decoding import Decoding, offsets_of, places_of
 from stream_monitor.runtime.positions import Owned
 from stream_monitor.watermark import NEVER, Clock
 
@@ -68,8 +68,6 @@ class CatchingUp:
         self.records = 0
         self._owned = {one.source: one for one in owned}
         self._sources = tuple(sorted(self._owned))
-        self._index: dict[tuple[str | None, int | None], int]
-        self._index = {(source.topic, source.partition): i for i, source in enumerate(self._sources)}
         self._goals = {source: one.next for source, one in self._owned.items()}
         self._next = {source: position.next for source, position in positions.items()}
         self._clocks = {source: clock_at(position) for source, position in positions.items()}
@@ -163,9 +161,7 @@ class CatchingUp:
                 self._on_event(message)
 
     def _take_records(self, records: list[Message]) -> None:
-        index = self._index
-        source = np.array([index.get((one.topic(), one.partition()), -1) for one in records], np.int64)
-        offset = np.array([one.offset() for one in records], np.int64)
+        source, offset = places_of(records, self._sources), offsets_of(records)
         # The last place, -1, is of what was not asked for.
         goals = [self._goals[one] if one in self._left else -1 for one in self._sources]
         goal = np.array([*goals, -1], np.int64)[source]

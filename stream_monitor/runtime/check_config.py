@@ -6,6 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 
+from stream_monitor.codecs import codec_of
 from stream_monitor.config import Config, Detector, Labels, ModelConfig, Signal, load_config
 from stream_monitor.config.schema import schema_text
 from stream_monitor.config.values import duration_text
@@ -29,6 +30,7 @@ def main(args: Namespace) -> int:
     if config.kafka:
         check_properties(config)
     References(config)
+    codec_of(config)
     sys.stdout.write("\n".join(digest(config)) + "\n")
     for warning in warnings(config):
         sys.stdout.write(f"warning: {warning}\n")
@@ -40,7 +42,7 @@ def digest(config: Config) -> Iterator[str]:
     predictions, fields = config.predictions, config.predictions.fields.model_dump()
     yield f"pipeline     {config.pipeline or '(no name)'}"
     yield f"kafka        {', '.join(sorted(config.kafka)) or '(nothing)'}"
-    yield f"predictions  {', '.join(predictions.topics)}, from the {predictions.start}"
+    yield f"predictions  {', '.join(predictions.topics)}, from the {predictions.start}, {predictions.format}"
     yield f"  fields     {', '.join(f'{name}: {place}' for name, place in fields.items() if place)}"
     yield (
         f"  time       late after {duration_text(predictions.lateness_ms)}, "

@@ -36,7 +36,7 @@ def as_copied(config: Config) -> Config:
     labels = config.labels.model_copy(update={"fields": LabelFields()})
     if config.labels.repartition == "labels":
         return config.model_copy(update={"labels": labels})
-    predictions = config.predictions.model_copy(update={"fields": Fields()})
+    predictions = config.predictions.model_copy(update={"fields": Fields(), "format": "json"})
     return config.model_copy(update={"labels": labels, "predictions": predictions})
 
 

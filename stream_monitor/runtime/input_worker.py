@@ -3,8 +3,10 @@
     poll -> decode -> observe -> produce deltas -> commit
     poll -> decode -> join -> produce deltas -> commit -> write the store
 
-One thread does it all. Between two commits it holds nothing that the input does not hold too: whatever
-goes wrong, it drops what it has and goes back to what is committed.
+What is flushed is sent by a thread of its own, and the next interval is read meanwhile: brokers take up to a
+tenth of each second to answer. One flush is on its way at a time. Between two commits a worker holds nothing
+that the input does not hold too: whatever goes wrong, it drops what it has, also what was read since, and
+goes back to what is committed.
 """
 
 from __future__ import annotations
@@ -22,13 +24,15 @@ from stream_monitor.config import Config
 from stream_monitor.events import Batch, Int64s, LabelBatch, Progress, Source, Stage
 from stream_monitor.join.store import StoreDamagedError
 from stream_monitor.metrics import Metrics
+from stream_monitor.runtime.decoding import offsets_of, places_of
 from stream_monitor.runtime.health import Health
 from stream_monitor.runtime.inputs import Inputs
 from stream_monitor.runtime.members import Member
 from stream_monitor.runtime.messages import Outgoing, flush_messages
 from stream_monitor.runtime.outbox import AbortedError, Outbox, ProducerFencedError
-from stream_monitor.runtime.positions import Owned
+from stream_monitor.runtime.positions import Owned, move, unread
 from stream_monitor.runtime.rejects import reject_message
+from stream_monitor.runtime.sending import Sending
 from stream_monitor.runtime.task import Flushed, Task
 
 log = logging.getLogger(__name__)
@@ -42,8 +46,8 @@ class InputWorker:
     """``run`` returns after ``stop`` was set and the last flush is committed.
 
     Raises FencedError when another process has its name, StreamMonitorError when it cannot go on.
-    Memory: what the core makes of one commit interval, at most ``rows_max`` rows',
-    FLUSH_REJECTED_BYTES_MAX of rejects, and librdkafka's fetch queue.
+    Memory: what the core makes of one commit interval, at most ``rows_max`` rows', the records of a flush,
+    FLUSH_REJECTED_BYTES_MAX of rejects in each of them, and librdkafka's fetch queue.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class InputWorker:
         self._flushes = 0
         self._flush_prefix = f"{member.name}/{os.urandom(6).hex()}"
         self._joined = False
+        self._sending: Sending | None = None
         self._aborted: AbortedError | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -84,7 +89,10 @@ class InputWorker:
             while not stop.is_set():
                 self._step(stop)
             self._flush()
+            self._settle()
         finally:
+            if self._sending is not None:
+                self._sending.end()
             self._member.close()
             self._inputs.forget_all()
             self._stores.forget()
@@ -92,6 +100,8 @@ class InputWorker:
     def _step(self, stop: threading.Event) -> None:
         self._tell()
         records, events = self._member.poll(0.0 if self._stores.busy else POLL_S)
+        if self._sending is not None and self._sending.is_done:
+            self._settle()
         if self._aborted is not None:
             # What was read meanwhile goes too: it may be from before or from after.
             self._go_back(self._aborted, stop)
@@ -118,18 +128,17 @@ class InputWorker:
     # In
 
     def _count(self, messages: list[Message]) -> None:
-        inputs = self._inputs
-        index = inputs.index
-        source = np.array([index.get((one.topic(), one.partition()), -1) for one in messages], np.int64)
-        offset = np.array([one.offset() for one in messages], np.int64)
-        # The last place, -1, is of partitions that are not ours: none of their offsets is new.
-        expected = [inputs.owned[one].next for one in inputs.sources]
-        new = offset >= np.array([*expected, np.iinfo(np.int64).max])[source]
+        source, offset = places_of(messages, self._inputs.sources), offsets_of(messages)
+        new = unread(self._read, source, offset)
         if not new.all():
             messages = [messages[i] for i in np.flatnonzero(new)]
             source, offset = source[new], offset[new]
         if messages:
             self._take(messages, source, offset)
+
+    @property
+    def _read(self) -> list[Owned]:
+        return [self._inputs.owned[source] for source in self._inputs.sources]
 
     def _take(self, messages: list[Message], source: Int64s, offset: Int64s) -> None:
         batches = self._decoding.batches(messages, self._inputs.sources, source, offset)
@@ -141,7 +150,7 @@ class InputWorker:
             return
         for batch in batches:
             self._note(batch, messages)
-        self._move(source, offset)
+        move(self._read, source, offset, time.monotonic())
 
     def _step_stores(self) -> None:
         try:
@@ -161,23 +170,16 @@ class InputWorker:
         for i, count in batch.skipped.items():
             self._metrics.skipped_tombstones.labels(batch.sources[i].topic).inc(count)
 
-    def _move(self, source: Int64s, offset: Int64s) -> None:
-        last = np.full(len(self._inputs.sources), -1, np.int64)
-        last[source] = offset
-        now_s = time.monotonic()
-        for i in np.flatnonzero(last >= 0):
-            self._inputs.owned[self._inputs.sources[i]].move(int(last[i]) + 1, now_s)
-
     def _on_event(self, message: Message, error: KafkaError) -> None:
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         source = Source(topic or "", -1 if partition is None else partition)
-        if source not in self._inputs.sources:
-            log.warning("kafka event", extra={"source": source, "error": error.str(), "code": error.name()})
-        elif error.code() == KafkaError._PARTITION_EOF and offset is not None:  # noqa: SLF001 (its own code)
+        code = error.code() if source in self._inputs.sources else None
+        if code == KafkaError._PARTITION_EOF and offset is not None:  # noqa: SLF001 (its own code)
             # Past control records and aborted ones too, which are never delivered.
             self._inputs.owned[source].skip(offset)
-        elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 (its own code)
+        elif code == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 (its own code)
             self._flush()
+            self._settle()
             if self._aborted is None:
                 self._inputs.lose(source)
         else:
@@ -193,11 +195,13 @@ class InputWorker:
 
     def _on_revoke(self, partitions: list[TopicPartition]) -> None:
         self._flush()
+        self._settle()
         self._inputs.forget(partitions)
         self._stores.forget()
         self._say_change("revoked", partitions)
 
     def _on_lost(self, partitions: list[TopicPartition]) -> None:
+        self._settle()
         self._drop(AbortedError("partitions lost"))
         self._outbox.distrust()
         self._inputs.forget(partitions)
@@ -213,14 +217,13 @@ class InputWorker:
     # Out
 
     def _is_due(self) -> bool:
-        return (
-            time.monotonic() >= self._next_flush_s
-            or self._rows >= self._rows_max
-            or self._rejected_bytes >= FLUSH_REJECTED_BYTES_MAX
-        )
+        if self._rows >= self._rows_max or self._rejected_bytes >= FLUSH_REJECTED_BYTES_MAX:
+            return True
+        return self._sending is None and time.monotonic() >= self._next_flush_s
 
     def _flush(self) -> None:
-        """Write what was counted since the last flush, and commit the offsets that it stands for."""
+        """Send what was counted since the last flush, with the offsets that it stands for."""
+        self._settle()
         if self._aborted is not None:
             return
         started_s = time.monotonic()
@@ -229,21 +232,27 @@ class InputWorker:
         if not news:
             return
         flushed = self._core.flush()
-        progress = self._inputs.progress(news, flushed.counts)
-        messages = self._outgoing(flushed, progress)
+        messages = self._outgoing(flushed, self._inputs.progress(news, flushed.counts)) + self._rejects
+        offsets = self._inputs.offsets(news)
+        for one in news:
+            one.handed_over()
+        self._clear()
+        sent = self._outbox.begin(messages, offsets, self._member.consumer)
+        self._sending = Sending(flushed, news, started_s, sent)
+        if self._stores.in_step:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Wait until the flush that is on its way is committed, or dropped with all that was read since."""
+        sending, self._sending = self._sending, None
+        if sending is None:
+            return
         try:
-            self._outbox.send(messages + self._rejects, self._inputs.offsets(news), self._member.consumer)
+            sending.result(self._metrics, self._stage)
         except AbortedError as error:
             self._drop(error)
             return
-        for one in news:
-            one.committed()
-        self._metrics.commit_seconds.labels(self._stage).observe(time.monotonic() - started_s)
-        self._metrics.produced_deltas.inc(len(flushed.deltas))
-        for source, counts in flushed.counts.items():
-            self._metrics.consumed_rows.labels(source.topic).inc(counts.rows + counts.rejected)
-        self._clear()
-        self._write_stores(news)
+        self._write_stores(sending.news)
 
     def _outgoing(self, flushed: Flushed, progress: list[Progress], /) -> list[Outgoing]:
         """The records of a flush."""
@@ -265,12 +274,13 @@ class InputWorker:
         self._rejected_bytes = self._rows = 0
 
     def _drop(self, error: AbortedError) -> None:
-        """Nothing since the last commit counts. ``_go_back`` has to follow, outside of callbacks."""
+        """Nothing since the last flush counts. ``_go_back`` has to follow, outside of callbacks."""
         self._core.discard()
         self._clear()
         self._aborted = self._aborted or error
 
     def _go_back(self, error: AbortedError, stop: threading.Event) -> None:
+        self._settle()
         self._metrics.aborts.labels(self._stage).inc()
         log.warning("back to the committed offsets", extra={"error": str(error)})
         if isinstance(error, ProducerFencedError):

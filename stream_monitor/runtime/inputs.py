@@ -61,8 +61,7 @@ class Inputs:
         self._problems: dict[Source, str] = {}
         self.owned: dict[Source, Owned] = {}
         self.sources: tuple[Source, ...] = ()
-        self.index: dict[tuple[str | None, int | None], int] = {}
-        """Position in ``sources`` by topic and partition. A partition that waits is in neither."""
+        """Those that are read: a partition that waits is not among them."""
 
     def start(self) -> None:
         """Learn the topics. StreamMonitorError where one does not exist."""
@@ -80,7 +79,7 @@ class Inputs:
         self._learn_topics(self._watch.facts().topics)
         for committed in self._member.committed(partitions):
             self._locate(committed)
-        self._reindex()
+        self._relist()
         placed = [self.owned[Source(one.topic, one.partition)] for one in partitions]
         self._member.place([TopicPartition(*one.source, one.next) for one in placed])
         self._pause([one for one in placed if one.waits])
@@ -120,7 +119,7 @@ class Inputs:
             if self.owned.pop(source, None) is not None:
                 del self._clocks[source]
                 self._metrics.forget_source(*source)
-        self._reindex()
+        self._relist()
 
     def forget_all(self) -> None:
         self.forget([TopicPartition(*source) for source in self.owned])
@@ -129,7 +128,7 @@ class Inputs:
         """Go back to what is committed in every partition, with the clock that it had there."""
         reading = [TopicPartition(*one.source) for one in self.owned.values() if not one.halted]
         self._move([self._locate(committed) for committed in self._member.committed(reading)])
-        self._reindex()
+        self._relist()
 
     def _move(self, owned: list[Owned]) -> None:
         if owned:
@@ -143,7 +142,7 @@ class Inputs:
         for one in held:
             one.held = True
         self._pause(held)
-        self._reindex()
+        self._relist()
 
     def release(self, sources: Iterable[Source]) -> None:
         """Go on in these where they are committed."""
@@ -152,11 +151,10 @@ class Inputs:
             one.held = one.paused = False
             one.active_s = time.monotonic()
         self._move(held)
-        self._reindex()
+        self._relist()
 
-    def _reindex(self) -> None:
+    def _relist(self) -> None:
         self.sources = tuple(source for source, owned in sorted(self.owned.items()) if not owned.waits)
-        self.index = {(source.topic, source.partition): i for i, source in enumerate(self.sources)}
 
     def _bounds(self, source: Source) -> tuple[int, int]:
         bounds: tuple[int, int] | None = self._member.consumer.get_watermark_offsets(
@@ -190,7 +188,7 @@ class Inputs:
             ended = f"expected offset {owned.next}, got an end at {high}: records were lost"
             self._halt(owned, ended if owned.topic_id == topic_id else _made_anew(owned.topic_id, topic_id))
             self._pause([owned])
-            self._reindex()
+            self._relist()
 
     def _halt(self, owned: Owned, problem: str) -> None:
         source = owned.source
@@ -221,7 +219,7 @@ class Inputs:
         for owned in changed:
             self._halt(owned, _made_anew(owned.topic_id, self._topics[owned.source.topic].id))
         self._pause(changed)
-        self._reindex()
+        self._relist()
         for source in self.sources:
             self._learn_end(self.owned[source], answer)
         return bool(changed)

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from stream_monitor.errors import StreamMonitorError
 from stream_monitor.runtime import client_log
-from stream_monitor.runtime.kafka import SESSION_TIMEOUT_MS
+from stream_monitor.runtime.kafka import CONSUME_MAX, SESSION_TIMEOUT_MS
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +29,15 @@ class FencedError(StreamMonitorError):
 class Member:
     """A consumer that is told where to start, and stops by name.
 
-    Callbacks run inside ``consume``. ``cooperative``: partitions come and go one by one.
+    Callbacks run inside ``consume``. ``cooperative``: partitions come and go one by one. ``records_max``: so
+    many records a poll.
     """
 
-    def __init__(self, properties: dict[str, Any]) -> None:
+    def __init__(self, properties: dict[str, Any], records_max: int = CONSUME_MAX) -> None:
         self.name = properties["group.instance.id"]
         self._cooperative = properties["partition.assignment.strategy"] == "cooperative-sticky"
         self.consumer = Consumer(properties, logger=client_log.log)
+        self._records_max = records_max
         self._closing = False
 
     def subscribe(
@@ -129,16 +131,18 @@ class Member:
         while time.monotonic() < until_s and not stop.is_set():
             self.poll(0.2)
 
-    def poll(self, timeout_s: float, count: int = 1000) -> tuple[list[Message], list[Event]]:
-        """Up to ``count`` records and events, apart.
+    def poll(self, timeout_s: float) -> tuple[list[Message], list[Event]]:
+        """Records and events, apart.
 
         FencedError, or an error of ours, where the consumer cannot go on: no caller can pass that over.
         """
         try:
-            messages: list[Message] = self.consumer.consume(count, timeout_s)
+            messages: list[Message] = self.consumer.consume(self._records_max, timeout_s)
         except KafkaException as raised:
             self._check_fatal(raised.args[0])
             raise
+        if not any(map(Message.error, messages)):
+            return messages, []
         records: list[Message] = []
         events: list[Event] = []
         for message in messages:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import queue
-import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from typing import Any, NoReturn, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from stream_monitor.metrics import Metrics
 from stream_monitor.runtime import client_log, failpoints
 from stream_monitor.runtime.messages import Outgoing
+from stream_monitor.runtime.sending import Ended, in_background
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,15 @@ class ProducerFencedError(AbortedError):
 
 
 class Outbox(Protocol):
-    """Where a worker puts its flushes."""
+    """Where a worker puts its flushes, one at a time."""
 
     def send(self, messages: Iterable[Outgoing], offsets: list[TopicPartition], consumer: Consumer) -> None:
         """Write the records and commit the offsets. AbortedError: not done; the caller goes back."""
+
+    def begin(
+        self, messages: Iterable[Outgoing], offsets: list[TopicPartition], consumer: Consumer
+    ) -> Future[Ended]:
+        """``send``, while the caller goes on. Nothing else is asked of the outbox until that is done."""
 
     def renew(self) -> None:
         """A new producer in place of one that cannot go on."""
@@ -47,7 +53,7 @@ class Outbox(Protocol):
 class TransactionalOutbox:
     """Exactly once: records and offsets are one transaction.
 
-    Begin, produce and commit stand together here, so no transaction is open while a worker reads.
+    Begin, produce and commit stand together here, so a transaction is open no longer than they take.
     """
 
     def __init__(self, role: str, properties: dict[str, Any], metrics: Metrics) -> None:
@@ -78,6 +84,17 @@ class TransactionalOutbox:
         self._is_doubtful = True
 
     def send(self, messages: Iterable[Outgoing], offsets: list[TopicPartition], consumer: Consumer) -> None:
+        self._send(messages, offsets, consumer.consumer_group_metadata())
+
+    def begin(
+        self, messages: Iterable[Outgoing], offsets: list[TopicPartition], consumer: Consumer
+    ) -> Future[Ended]:
+        # The consumer lets one thread in at a time: it is in use again, maybe waiting in a rebalance for
+        # this very commit, before the other thread comes to ask.
+        member = consumer.consumer_group_metadata()
+        return in_background(lambda: self._send(messages, offsets, member))
+
+    def _send(self, messages: Iterable[Outgoing], offsets: list[TopicPartition], member: object) -> Ended:
         if self._is_doubtful:
             self.renew()
         producer = self._producer
@@ -86,7 +103,6 @@ class TransactionalOutbox:
             sent = _produce_all(producer, messages)
             producer.flush(CALL_TIMEOUT_S)
             failpoints.hit(f"{self._role}.after_produce")
-            member = consumer.consumer_group_metadata()
             _within(STUCK_AFTER_S, producer.send_offsets_to_transaction, offsets, member, CALL_TIMEOUT_S)
             failpoints.hit(f"{self._role}.before_commit")
             failpoints.hit_soon(f"{self._role}.in_commit")
@@ -99,6 +115,7 @@ class TransactionalOutbox:
             raise AbortedError(str(error)) from error
         _count(self._metrics, sent)
         failpoints.hit(f"{self._role}.after_commit")
+        return time.monotonic()
 
     def _commit(self) -> None:
         for attempt in range(1, COMMIT_ATTEMPTS_MAX + 1):
@@ -156,30 +173,30 @@ class AtLeastOnceOutbox:
         _count(self._metrics, sent)
         failpoints.hit(f"{self._role}.after_commit")
 
+    def begin(
+        self, messages: Iterable[Outgoing], offsets: list[TopicPartition], consumer: Consumer
+    ) -> Future[Ended]:
+        """The caller waits: only its own thread may use the consumer."""
+        done: Future[Ended] = Future()
+        try:
+            self.send(messages, offsets, consumer)
+        except AbortedError as error:
+            done.set_exception(error)
+        else:
+            done.set_result(time.monotonic())
+        return done
+
 
 def _within(timeout_s: float, call: Callable[..., object], *arguments: object) -> None:
     """Make a call that may never return: librdkafka's send_offsets_to_transaction does not keep to its own
     timeout when the group's coordinator went away (its issues 5456 and 5511). TimeoutError: the call is
     left behind in its thread, with its producer.
     """
-    outcome: queue.SimpleQueue[KafkaException | None] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            call(*arguments)
-        except KafkaException as error:
-            outcome.put(error)
-        else:
-            outcome.put(None)
-
-    threading.Thread(target=run, name="send-offsets", daemon=True).start()
     try:
-        error = outcome.get(timeout=timeout_s)
-    except queue.Empty:
+        in_background(lambda: call(*arguments)).result(timeout_s)
+    except TimeoutError:
         message = f"offsets not sent within {timeout_s:g} s"
         raise TimeoutError(message) from None
-    if error is not None:
-        raise error
 
 
 Sent = dict[str, list[int]]

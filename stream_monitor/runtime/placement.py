@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from stream_monitor.codecs.json import JsonCodec
+from stream_monitor.codecs import codec_of
 from stream_monitor.codecs.labels import LabelCodec
 from stream_monitor.config import Config
 from stream_monitor.errors import StreamMonitorError
@@ -232,7 +232,7 @@ def _decoded(config: Config, messages: Sequence[Message]) -> Iterator[Batch | La
     labels = [one for one in messages if one.topic() in of_labels]
     predictions = [one for one in messages if one.topic() not in of_labels]
     if predictions:
-        yield JsonCodec(config).decode(_records(predictions))
+        yield codec_of(config).decode(_records(predictions))
     if labels:
         yield LabelCodec(config).decode(_records(labels))
 

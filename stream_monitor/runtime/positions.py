@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from stream_monitor.errors import FormatError
-from stream_monitor.events import Progress, Source
+from stream_monitor.events import Int64s, Progress, Source
 from stream_monitor.watermark import NEVER, Clock
 
 METADATA_VERSION = 1
@@ -125,13 +127,27 @@ class Owned:
             late=late,
         )
 
-    def committed(self) -> None:
-        """What was reported is committed."""
+    def handed_over(self) -> None:
+        """What was reported is on its way. Where it does not arrive, all of this is made anew."""
         self.first = self.next
         self._reported = self._state()
 
     def _state(self) -> tuple[int, bool]:
         return self.clock.claim, self.drained
+
+
+def unread(owned: Sequence[Owned], source: Int64s, offset: Int64s) -> NDArray[np.bool_]:
+    """Which records were not seen yet. ``source`` indexes ``owned``; at -1 it is nobody's here."""
+    return offset >= np.array([*(one.next for one in owned), np.iinfo(np.int64).max])[source]
+
+
+def move(owned: Sequence[Owned], source: Int64s, offset: Int64s, now_s: float) -> None:
+    """These records were read. Those of a partition are in the order of their offsets."""
+    last = np.full(len(owned), -1, np.int64)
+    last[source] = offset
+    for one, read in zip(owned, last.tolist(), strict=True):
+        if read >= 0:
+            one.move(read + 1, now_s)
 
 
 def ahead(owned: Iterable[Owned], ahead_max_ms: int) -> set[Source]:

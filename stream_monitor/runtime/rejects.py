@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from confluent_kafka import Message
 
@@ -15,7 +16,11 @@ DETAIL_CHARS_MAX = 500
 
 
 def reject_message(topic: str, message: Message, reject: Reject) -> Outgoing:
-    """The first 64 KiB of the record under its key; why, where from, length and SHA-256 in headers."""
+    """The record under its key, up to 64 KiB; why, where from, its length and SHA-256 in headers.
+
+    Of a record that holds many rows in another form than JSON, a rejected row stands in its place, as JSON,
+    and the header ``form`` says "row". Cost: the hash of the record, once for all of its rows.
+    """
     value = message.value() or b""
     key = message.key()
     headers = {
@@ -27,7 +32,15 @@ def reject_message(topic: str, message: Message, reject: Reject) -> Outgoing:
         "offset": str(message.offset()),
         "row": str(reject.row),
         "length": str(len(value)),
-        "sha256": hashlib.sha256(value).hexdigest(),
+        "sha256": _sha256(value),
     }
+    if reject.value is not None:
+        headers["form"] = "row"
+        value = reject.value
     encoded = [(name, text.encode(errors="backslashreplace")) for name, text in headers.items()]
     return Outgoing(topic, value[:VALUE_BYTES_MAX], None if key is None else key[:KEY_BYTES_MAX], encoded)
+
+
+@lru_cache(maxsize=1)
+def _sha256(value: bytes) -> str:
+    return hashlib.sha256(value).hexdigest()

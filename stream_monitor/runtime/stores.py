@@ -92,6 +92,8 @@ def unfit(positions: Mapping[Source, Position], owned: Sequence[Owned]) -> str |
 class JoinStores:
     """Memory: what the open stores take, and that of a CatchingUp at a time."""
 
+    in_step = True
+
     def __init__(
         self,
         inputs: Inputs,

@@ -43,6 +43,10 @@ class Stores(Protocol):
     def busy(self) -> bool:
         """Whether ``step`` has much to do."""
 
+    @property
+    def in_step(self) -> bool:
+        """Whether what is flushed has to be ``committed`` here before more is added."""
+
     def located(self) -> None:
         """Every partition owned stands now where it is committed."""
 
@@ -61,6 +65,7 @@ class NoStores:
 
     problem = None
     busy = False
+    in_step = False
 
     def located(self) -> None: ...
 

@@ -11,7 +11,7 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from stream_monitor.codecs.json import JsonCodec
+from stream_monitor.codecs import codec_of, records_max
 from stream_monitor.config import Config
 from stream_monitor.decide import Decider
 from stream_monitor.errors import StreamMonitorError
@@ -84,9 +84,9 @@ def _observe(
     config: Config, name: str, admin: AdminClient, metrics: Metrics, health: Health, *, embedded: bool
 ) -> InputWorker:
     topics = Topics(config.predictions.topics)
-    observer, codec = Observer(config, References(config)), JsonCodec(config)
+    observer, codec = Observer(config, References(config)), codec_of(config)
     decoding = Decoding(lambda records: [codec.decode(records)], mapped(config.predictions.fields))
-    member = Member(consumer_properties(config, "observe", name))
+    member = Member(consumer_properties(config, "observe", name), records_max(config))
     watch = Watch(admin, topics.all, topic_ids=not embedded)
     inputs = Inputs(config, topics, member, watch, observer.clocks, metrics)
     outbox = _outbox("observe", config, name, metrics, embedded=embedded)
@@ -99,7 +99,7 @@ def _join(
 ) -> InputWorker:
     from stream_monitor.runtime.joining import join_parts  # noqa: PLC0415 (RocksDB is for this role alone)
 
-    member = Member(consumer_properties(config, JOIN, name))
+    member = Member(consumer_properties(config, JOIN, name), records_max(config))
     task, inputs = join_parts(config, admin, member, metrics, topic_ids=not embedded)
     outbox = _outbox(JOIN, config, name, metrics, embedded=embedded)
     return InputWorker(config, task, inputs, member, outbox, metrics, health)
@@ -108,7 +108,7 @@ def _join(
 def _repartition(
     config: Config, name: str, admin: AdminClient, metrics: Metrics, health: Health, *, embedded: bool
 ) -> InputWorker:
-    member = Member(consumer_properties(config, REPARTITION, name))
+    member = Member(consumer_properties(config, REPARTITION, name), records_max(config))
     outbox = _outbox(REPARTITION, config, name, metrics, embedded=embedded)
     return repartitioner(config, admin, member, outbox, metrics, health, topic_ids=not embedded)
 

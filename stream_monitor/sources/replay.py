@@ -173,7 +173,7 @@ def _from_topics(config: Config, args: Namespace, stack: ExitStack) -> tuple[Mon
     from stream_monitor.sources.topic import TopicRange  # noqa: PLC0415 (as above)
 
     topics = stack.enter_context(TopicRange(config, args.since, args.until))
-    monitor = Monitor(config, list(topics.bounds))
+    monitor = Monitor(config, list(topics.bounds), from_topics=True)
     return monitor, alerts_of(monitor, feeds_of(topics))
 
 

@@ -24,6 +24,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from stream_monitor.codecs import records_max
 from stream_monitor.config import Config
 from stream_monitor.errors import DataLossError, InputError
 from stream_monitor.events import NO_TIMESTAMP, Header, Records, Source
@@ -76,6 +77,8 @@ class TopicRange:
                 "isolation.level": "read_committed",
             }
         )
+        self._take_max = min(records_max(config), CONSUME_MAX)
+        self._buffered_max = BUFFERED_MAX * self._take_max // CONSUME_MAX
         self._waiting: dict[Source, deque[Message]] = {source: deque() for source in self.bounds}
         self._unread = set(self.bounds)
         self._paused: set[Source] = set()
@@ -110,7 +113,7 @@ class TopicRange:
             for message in messages:
                 self._sort(message)
             self._pause()
-        taken = [waiting.popleft() for _ in range(min(len(waiting), CONSUME_MAX))]
+        taken = [waiting.popleft() for _ in range(min(len(waiting), self._take_max))]
         return self._records(source, taken) if taken else None
 
     def records(self, source: Source) -> Iterator[Records]:
@@ -120,7 +123,7 @@ class TopicRange:
 
     def _consume(self) -> list[Message]:
         try:
-            return self._consumer.consume(CONSUME_MAX, timeout=0.5)
+            return self._consumer.consume(self._take_max, timeout=0.5)
         except KafkaException as error:
             raise InputError(f"replay: expected records, got {error.args[0].str()}") from error
 
@@ -144,7 +147,7 @@ class TopicRange:
             self._consumer.pause([TopicPartition(*source)])
 
     def _pause(self) -> None:
-        full = {source for source in self._unread if len(self._waiting[source]) >= BUFFERED_MAX}
+        full = {source for source in self._unread if len(self._waiting[source]) >= self._buffered_max}
         if new := full - self._paused:
             self._consumer.pause([TopicPartition(*source) for source in new])
             self._paused |= new

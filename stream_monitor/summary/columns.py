@@ -20,10 +20,18 @@ from stream_monitor.summary.plan import MIXED, Cells, Plan, types_in, types_of
 from stream_monitor.summary.summary import Summary
 from stream_monitor.summary.texts import summarise_texts
 
-BLOCK_ROWS: Final = 2_048
-"""Small enough for the L2 cache, and for the sums to be exact (see ``numbers``)."""
+BLOCK_ROWS: Final = 8_192
+"""Enough to make little of what a block costs by itself; few enough for exact sums (see ``numbers``)."""
+
+BLOCK_VALUES: Final = 1 << 20
+"""Bounds the memory of a block of many signals, which takes 40 bytes a value."""
 
 _ONE_OF_TYPE = np.eye(MIXED + 1, dtype=np.int64)[:, 1:MIXED]
+
+
+def block_rows(signals: int) -> int:
+    """How many rows of so many signals are summarised at a time."""
+    return min(BLOCK_ROWS, BLOCK_VALUES // max(signals, 1))
 
 
 def summarise(columns: Mapping[str, Column], plan: Plan, cells: Cells) -> list[Summary]:

@@ -147,6 +147,8 @@ def bound_segments(
 
 def bound_slices(slices: Mapping[SliceKey, M], max_of: MaxOf) -> dict[SliceKey, M]:
     """``bound_segments`` of each slice."""
+    if not any(stream.segment for stream, _ in slices):
+        return dict(slices)
     by_start: defaultdict[int, dict[Stream, M]] = defaultdict(dict)
     for (stream, start), one in slices.items():
         by_start[start][stream] = one

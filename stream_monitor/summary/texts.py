@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import compress, pairwise
 
 import numpy as np
 
@@ -34,17 +34,18 @@ def summarise_texts(
             continue
         texts, lengths = _gather(column, counted, cells)
         codes, totals, ends = _count(texts, lengths)
-        names = texts.vocabulary.texts(codes)
+        names = texts.vocabulary.each(bounded, np.object_)[codes].tolist()
         buckets = signal * BUCKETS + texts.vocabulary.each(_bucket, np.int64)[codes]
         for cell, (first, last) in enumerate(pairwise(ends)):
             if first == last:
                 continue
-            by_text = dict(zip(names[first:last], totals[first:last].tolist(), strict=True))
             if shape.values is not None:
-                known = sum(by_text.get(text, 0) for text in shape.values)
+                listed = map(shape.values.__contains__, texts.vocabulary.texts(codes[first:last]))
+                known = sum(compress(totals[first:last].tolist(), listed))
                 counts[cell, signal, Count.OUT_OF_RANGE] = int(lengths[cell]) - known
             named, tally = found[cell]
-            named[plan.signals[signal]] = Named.of(_bounded(by_text), shape.kept)
+            by_name = _by_name(names[first:last], totals[first:last].tolist())
+            named[plan.signals[signal]] = Named.of(by_name, shape.kept)
             tally.add_counts(buckets[first:last], totals[first:last])
     return found
 
@@ -84,10 +85,10 @@ def _bucket(text: str) -> int:
     return text_hash(bounded(text)) % BUCKETS
 
 
-def _bounded(by_text: dict[str, int]) -> dict[str, int]:
-    """Counts by the texts that are kept: several long ones may become one."""
-    by_name = dict(zip(map(bounded, by_text), by_text.values(), strict=True))
-    if len(by_name) < len(by_text):
+def _by_name(names: Sequence[str], totals: Sequence[int]) -> dict[str, int]:
+    """Counts by the texts that are kept: several long ones may have become one."""
+    by_name = dict(zip(names, totals, strict=True))
+    if len(by_name) < len(names):
         by_name = {}
-        add_counts(by_name, ((bounded(text), count) for text, count in by_text.items()))
+        add_counts(by_name, zip(names, totals, strict=True))
     return by_name

@@ -49,6 +49,7 @@ class Form(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=T
     named: list[NamedForm]
 
 
+_ITEMS = {size: np.dtype(f"<u{size}") for size in (1, 2, 4, 8)}
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Form)
 
@@ -107,7 +108,9 @@ def read_counts(form: Form) -> Int64s:
 
 def pack_tally(keys: Int64s, counts: Int64s) -> PackedTally:
     """Of distinct ascending keys; written are the gaps between them."""
-    return _pack(np.diff(keys, prepend=0)), _pack(counts)
+    gaps = keys.copy()
+    gaps[1:] -= keys[:-1]
+    return _pack(gaps), _pack(counts)
 
 
 def unpack_tally(packed: PackedTally, size: int) -> tuple[Int64s, Int64s]:
@@ -123,8 +126,9 @@ def unpack_tally(packed: PackedTally, size: int) -> tuple[Int64s, Int64s]:
 def _pack(values: Int64s) -> bytes:
     if len(values) == 0:
         return b""
-    dtype = np.min_scalar_type(int(values.max())).newbyteorder("<")
-    return bytes([dtype.itemsize]) + values.astype(dtype).tobytes()
+    # The least of 1, 2, 4 and 8 bytes that hold the greatest.
+    size = 1 << max(0, (int(values.max()).bit_length() - 1) >> 3).bit_length()
+    return bytes([size]) + values.astype(_ITEMS[size]).tobytes()
 
 
 def _unpack(packed: bytes, highest: int) -> Int64s:

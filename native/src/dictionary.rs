@@ -1,0 +1,64 @@
+//! Texts as numbers: the compiled side of the vocabulary that a codec has for its texts.
+
+use foldhash::fast::RandomState;
+use std::collections::HashMap;
+
+/// Codes of texts, as whoever owns the vocabulary gave them. Here they have numbers of their own until then.
+pub struct Dictionary {
+    numbers: HashMap<Box<[u8]>, u32, RandomState>,
+    fresh: Vec<Box<[u8]>>,
+    codes: Vec<i64>,
+}
+
+/// The numbers of texts that every dictionary has.
+pub const EMPTY: u32 = 0;
+pub const TRUE: u32 = 1;
+pub const FALSE: u32 = 2;
+
+impl Dictionary {
+    pub fn new() -> Self {
+        let mut dictionary = Dictionary {
+            numbers: HashMap::default(),
+            fresh: Vec::new(),
+            codes: Vec::new(),
+        };
+        for (text, number) in [("", EMPTY), ("true", TRUE), ("false", FALSE)] {
+            let given = dictionary.number(text.as_bytes());
+            debug_assert_eq!(given, number);
+        }
+        dictionary
+    }
+
+    #[inline(always)]
+    pub fn number(&mut self, text: &[u8]) -> u32 {
+        match self.numbers.get(text) {
+            Some(number) => *number,
+            None => self.add(text),
+        }
+    }
+
+    #[cold]
+    fn add(&mut self, text: &[u8]) -> u32 {
+        let number = self.numbers.len() as u32;
+        self.numbers.insert(text.into(), number);
+        self.fresh.push(text.into());
+        number
+    }
+
+    /// The texts that have no code yet, in the order of their numbers.
+    pub fn fresh(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.fresh.iter().map(|text| &text[..])
+    }
+
+    /// Take the codes of the fresh texts, which must be as many.
+    pub fn name(&mut self, codes: &[i64]) {
+        assert_eq!(codes.len(), self.fresh.len(), "a code for each text");
+        self.codes.extend_from_slice(codes);
+        self.fresh.clear();
+    }
+
+    /// The code of each number, of which none may be fresh.
+    pub fn codes(&self) -> &[i64] {
+        &self.codes
+    }
+}
