@@ -129,6 +129,11 @@ def store_of(folder: Path, partition: int) -> Path:
     return found
 
 
+def has_store(folder: Path) -> bool:
+    """Whether partition 0 has one that holds anything."""
+    return any((folder / "store").glob("*/0/*.log"))
+
+
 def delete(folder: Path) -> None:
     shutil.rmtree(store_of(folder, 0))
 

@@ -23,6 +23,7 @@ from tests.join_apps import (
     committed,
     damage,
     delete,
+    has_store,
     pipeline_of,
     size,
 )
@@ -45,14 +46,15 @@ class JoinVictim(Victim):
         rebuilt = [i for i, one in enumerate(kills) if one.point == "join.in_rebuild"]
         others = [i for i in range(2, len(kills)) if i not in rebuilt]
         chosen = rebuilt + random.Random(3).sample(others, DELETED + DAMAGED - len(rebuilt))
-        self._harms = {i: delete if n < DELETED else damage for n, i in enumerate(chosen)}
+        self._harms = sorted((i, n >= DELETED) for n, i in enumerate(chosen))
         self._stores = folder
         self.harmed = 0
 
     def _live(self, failpoints: str = "") -> subprocess.Popen[bytes]:
-        harm = self._harms.pop(len(self.died), None)
-        if harm is not None:
-            harm(self._stores)
+        # A life may have been too short to make its store: the harm then waits for the next one.
+        if self._harms and self._harms[0][0] <= len(self.died) and has_store(self._stores):
+            _, damaged = self._harms.pop(0)
+            (damage if damaged else delete)(self._stores)
             self.harmed += 1
         return super()._live(failpoints)
 
