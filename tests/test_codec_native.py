@@ -308,7 +308,6 @@ def test_of_two_values_of_one_name_the_last_counts() -> None:
     ]
     plain = json.dumps(event(0) | {"features": {"a": 7}}).encode()
     values = [plain.replace(b'"a": 7', members) for members in twice]
-    assert fitting(ALL[0], values) == len(values)
     agree(ALL, [*values])
 
 
