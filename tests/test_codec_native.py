@@ -234,6 +234,7 @@ def test_texts_are_those_of_the_general_path_however_they_are_escaped(
 def test_odd_values_in_any_place_land_where_the_general_path_puts_them(place: bytes, inserted: bytes) -> None:
     plain = b'{"prediction_id": 1, "model": 1, "model_version": 1, "role": 1, "ts": 1, '
     plain += b'"features": {"a": 1, "d": 1}, "outputs": {"s": 1, "q": 1}, "note": 1}'
+    assert fitting(ODD[0], PLAINLY_ODD) == len(PLAINLY_ODD)
     filled = plain.replace(place, place[:-1] + inserted)
     usual = {b'"model": 1': b'"model": "odd"', b'"role": 1': b'"role": "live"'}
     for before, after in usual.items():
@@ -249,14 +250,15 @@ def test_odd_values_in_any_place_land_where_the_general_path_puts_them(place: by
     )
 
 
+_MEMBERS = {"model": "odd", "features": {"a": 1, "d": 1}, "outputs": {"s": 1, "q": 1}, "note": 1}
+PLAINLY_ODD = [json.dumps(regular(i) | _MEMBERS).encode() for i in range(64)]
+
+
 def taught_odd() -> tuple[JsonCodec, JsonCodec]:
     config = parse_config(config_of(**LABELS))
     native, general = JsonCodec(config), JsonCodec(config, native=False)
     general._typed = None
-    odd = {"model": "odd", "features": {"a": 1, "d": 1}, "outputs": {"s": 1, "q": 1}, "note": 1}
-    values = [json.dumps(regular(i) | odd).encode() for i in range(64)]
-    native.decode(records(values))
-    assert fitting(native, values) == len(values)
+    native.decode(records(PLAINLY_ODD))
     return native, general
 
 
@@ -308,7 +310,6 @@ def test_of_two_values_of_one_name_the_last_counts() -> None:
     ]
     plain = json.dumps(event(0) | {"features": {"a": 7}}).encode()
     values = [plain.replace(b'"a": 7', members) for members in twice]
-    assert fitting(ALL[0], values) == len(values)
     agree(ALL, [*values])
 
 

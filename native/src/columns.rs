@@ -1,7 +1,7 @@
 //! Columns that grow by one event at a time, and from which the last one can be taken back.
 
 use crate::dictionary::{Dictionary, EMPTY, FALSE, TRUE};
-use crate::scan::{Fit, Scalar};
+use crate::scan::{Fit, Misfit, Scalar};
 
 /// What a value is on the wire: JsonType in stream_monitor/events.py.
 pub mod json_type {
@@ -36,7 +36,6 @@ pub enum Types<'a> {
 }
 
 impl Column {
-    /// Of two values of one row the last counts.
     #[inline(always)]
     fn set(
         &mut self,
@@ -45,6 +44,10 @@ impl Column {
         dictionary: &mut Dictionary,
         room: &mut Vec<u8>,
     ) -> Fit<()> {
+        if self.types[row] != ABSENT {
+            // Of two of one name the last counts, and nothing of the first may be left.
+            return Err(Misfit);
+        }
         self.types[row] = match value {
             Scalar::Number(number) => {
                 at_row(&mut self.numbers, self.types.len(), row, *number);

@@ -98,10 +98,7 @@ class ArrowCodec:
         ids, id_problems = self._judge_ids(table, records, needed=any(joined))
         if not all(joined):
             id_problems = {row: one for row, one in id_problems.items() if joined[stream[row]]}
-        problems = id_problems | time_problems
-        for index, one in enumerate(streams):
-            if isinstance(one, Problem):
-                problems |= dict.fromkeys(np.flatnonzero(stream == index).tolist(), one)
+        problems = id_problems | time_problems | _stream_problems(streams, stream)
         kept = np.ones(len(table), np.bool_)
         kept[list(problems)] = False
         accepted = np.flatnonzero(kept)
@@ -143,12 +140,17 @@ class ArrowCodec:
 
     def _find_streams(self, table: Table, records: Records) -> tuple[list[Stream | Problem], Int64s]:
         """As Streams.find, which is asked once for each combination that occurs."""
-        fields = [self._coded(name, table, records) for name in ("model", "version", "role")]
-        sizes = tuple(len(one.values) for one in fields)
-        codes = np.ravel_multi_index([one.codes for one in fields], sizes)
-        distinct, place = _distinct(codes, int(np.prod(sizes)))
-        named = zip(fields, np.unravel_index(distinct, sizes), strict=True)
-        streams, index = self._streams.find(*([one.values[i] for i in at] for one, at in named))
+        model, version, role = (self._coded(name, table, records) for name in ("model", "version", "role"))
+        versions, roles = len(version.values), len(role.values)
+        named, place = _distinct(model.codes * versions + version.codes, len(model.values) * versions)
+        distinct, place = _distinct(place * roles + role.codes, len(named) * roles)
+        of_name, of_role = np.divmod(distinct, roles)
+        of_model, of_version = np.divmod(named[of_name], versions)
+        streams, index = self._streams.find(
+            [model.values[at] for at in of_model.tolist()],
+            [version.values[at] for at in of_version.tolist()],
+            [role.values[at] for at in of_role.tolist()],
+        )
         return streams, index[place]
 
     def _judge_times(self, table: Table, records: Records) -> tuple[Int64s, dict[int, Problem]]:
@@ -215,6 +217,12 @@ class ArrowCodec:
             batch.ids or (),
             batch.rejects,
         )
+
+
+def _stream_problems(streams: list[Stream | Problem], stream: Int64s) -> dict[int, Problem]:
+    bad = np.array([isinstance(one, Problem) for one in streams], np.bool_)
+    rows = np.flatnonzero(bad[stream]) if bad.any() else ()
+    return {int(row): cast("Problem", streams[stream[row]]) for row in rows}
 
 
 def _distinct(codes: Int64s, size: int) -> tuple[Int64s, Int64s]:
