@@ -83,6 +83,13 @@ def test_latencies_add_up_from_the_end_of_a_slice_to_its_alert(kafka: Cluster, t
     assert all(of["p50"] > -0.01 for of in stages.values())
 
 
+def test_capacity_is_where_observe_has_what_decide_leaves_of_a_core() -> None:
+    run = Run("pipeline", 100_000, 9.0, 3.0, 100.0, {"observe_cpu_s": 0.5, "decide_cpu_s": 2.0})
+    assert latency.full_at(run, seconds=10) == pytest.approx(160_000)
+    with pytest.raises(RuntimeError, match="expected decide to keep up"):
+        latency.full_at(run, seconds=2)
+
+
 def test_percentiles_are_of_each_stage() -> None:
     stages = latency.stages_of([Latency(0.1, 0.2, 0.3, 0.4), Latency(0.3, 0.2, 0.1, 0.0)])
     assert stages["consume"]["p50"] == pytest.approx(0.2)
