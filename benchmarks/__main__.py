@@ -36,7 +36,7 @@ SECTIONS: dict[str, Callable[[Namespace, Console], object]] = {
     capacity.SECTION: lambda args, to: capacity.run(args.rounds, args.results, to),
     models.SECTION: lambda args, to: models.run(args.events // 4, args.rounds, args.results, to),
     statistics.SECTION: lambda args, to: statistics.run(args.events, args.rounds, args.results, to),
-    scaling.SECTION: lambda args, to: scaling.run(args.events, args.rounds, args.results, to),
+    scaling.SECTION: lambda args, to: scaling.run(args.events * 2, args.rounds, args.results, to),
     loading.SECTION: lambda args, to: loading.run(args.events // 2, args.rounds, args.results, to),
     latency.SECTION: lambda args, to: latency.run(args.events // 4, LATENCY_S, args.results, to),
     join.SECTION: lambda args, to: join.run(args.pending, args.seconds, args.results, to),

@@ -1,7 +1,8 @@
 """Section ``latency``: from the end of a slice to its alert in the hands of a reader of committed records.
 
-At 10, 50 and 90 % of the rate at which the same deployment reads a filled topic. Slices of 1 s, lateness 0:
-what is measured is how fast the pipeline is, and not how long it was told to wait. Workers have a core for
+At 10, 50 and 90 % of the rate at which the core would be full, by the CPU that the same deployment takes of a
+filled topic. Slices of 1 s, lateness 0: what is measured is how fast the pipeline is, and not how long it was
+told to wait. Workers have a core for
 themselves; broker, load and reader share the other.
 """
 
@@ -24,7 +25,8 @@ from rich.table import Table
 from benchmarks import looking, results
 from benchmarks.cores import BROKER_CORES, pinned
 from benchmarks.flipping import Rhythm
-from benchmarks.mixes import Mixed, names
+from benchmarks.mixes import Mixed, learning, names
+from benchmarks.runs import Run
 from benchmarks.stages_of_alerts import Latency, latencies, watching
 from benchmarks.topic import PARTITIONS, TOPIC_SETTINGS, fill
 from benchmarks.workers import Deployment, run_deployment, started
@@ -33,6 +35,8 @@ from tests.kafka.broker import Broker, Cluster
 
 SECTION = "latency"
 RHYTHM = Rhythm()
+RATE = 10_000
+"""Events in a second of event time of the topic that is filled."""
 SHARES = (0.1, 0.5, 0.9)
 PERCENTILES = (50.0, 99.0, 99.9)
 END_TIMEOUT_S = 60.0
@@ -77,11 +81,21 @@ def run(events: int, seconds: float, folder: Path, console: Console) -> Path:
 
 
 def capacity_of(cluster: Cluster, events: int, folder: Path) -> float:
-    """Events/s of a filled topic, with the models of this section."""
-    topic = cluster.unique("filled")
-    fill(cluster, topic, Mixed(events, Mix(1, names(RHYTHM.models)), rate=max(1, events // 100)))
-    model = {"learn": f"{RHYTHM.learn_s}s"}
-    return run_deployment(Deployment(cluster, topic, events, model=model, more=MORE), folder).events_per_s
+    """Events/s at which the workers' core would be full, with the models of this section."""
+    topic, workload = cluster.unique("filled"), Mixed(events, Mix(1, names(RHYTHM.models)), rate=RATE)
+    fill(cluster, topic, workload)
+    run = run_deployment(
+        Deployment(cluster, topic, events, model=learning(workload.seconds), more=MORE), folder
+    )
+    return full_at(run, workload.seconds)
+
+
+def full_at(run: Run, seconds: float) -> float:
+    """From the CPU of a run over ``seconds`` of event time: observe costs by event, decide by slice."""
+    decide_share = float(run.more["decide_cpu_s"]) / seconds
+    if decide_share >= 1:
+        raise RuntimeError(f"expected decide to keep up, got {decide_share:.1f} s of CPU for each second")
+    return float((1 - decide_share) * run.events / run.more["observe_cpu_s"])
 
 
 def measure(cluster: Cluster, rate: float, seconds: float, folder: Path, rhythm: Rhythm = RHYTHM) -> Measured:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from statistics import median
 
@@ -15,11 +16,12 @@ from rich.console import Console
 
 from benchmarks import results
 from benchmarks.cores import BROKER_CORES, WORKER_CORES, pinned
-from benchmarks.runs import Run
+from benchmarks.runs import Run, peak_rss_mib
 from benchmarks.topic import PARTITIONS
 from tests.kafka.broker import Broker, Cluster
 
 SECTION = "load"
+POLL_S = 0.05
 MIXES: dict[str, list[str]] = {
     "plain": [],
     "size_550": ["--size", "550"],
@@ -71,12 +73,23 @@ def send(cluster: Cluster, mix: str, events: int, folder: Path) -> Run:
         ) as process,
     ):
         assert process.stdout is not None
-        said = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
+        ended, rss_mib = 0, 0.0
+        while not ended:
+            time.sleep(POLL_S)
+            rss_mib = _peak(process.pid, rss_mib)
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
         process.returncode = os.waitstatus_to_exitcode(status)
+        said = process.stdout.read()
     found = _SAID.match(said)
     if found is None:
         raise RuntimeError(f"load: expected all events sent, got {said!r}")
     sent, rate = (int(text.replace(",", "")) for text in found.groups())
     cpu_s = usage.ru_utime + usage.ru_stime
-    return Run(mix, sent, sent / rate, cpu_s, usage.ru_maxrss / 1024)
+    return Run(mix, sent, sent / rate, cpu_s, rss_mib)
+
+
+def _peak(pid: int, before: float) -> float:
+    try:
+        return peak_rss_mib(pid)
+    except ProcessLookupError:  # It has ended, and waits to be told.
+        return before

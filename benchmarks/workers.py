@@ -129,8 +129,12 @@ class Worker:
 
     def wait_for(self, done: Callable[[], bool], limit_s: float) -> None:
         deadline_s = time.monotonic() + limit_s
-        while not done():
-            if self.process.poll() is not None or time.monotonic() > deadline_s:
+        while True:
+            # Asked first: what it did last before it ended counts.
+            has_ended = self.process.poll() is not None
+            if done():
+                return
+            if has_ended or time.monotonic() > deadline_s:
                 tail = self.log.read_text(errors="replace")[-3000:]
                 raise RuntimeError(
                     f"{self.role}: expected to be done in {limit_s:g} s, "

@@ -70,6 +70,17 @@ def test_a_rate_is_that_between_commits_without_the_part_of_an_interval_at_the_e
     assert steps.rate == 100
 
 
+def test_scaling_is_by_the_cores_that_the_broker_left_to_the_workers() -> None:
+    found = {
+        "observe_1": [Run("observe_1", 1_000, 10.0, 10.0, 1.0, {"broker_cpu_s": 1.0, "whole_s": 10.0})],
+        "observe_2": [Run("observe_2", 1_000, 6.25, 10.5, 1.0, {"broker_cpu_s": 2.5, "whole_s": 6.25})],
+    }
+    figures = scaling.figures_of(found)
+    assert figures["scaling_2_wall"] == pytest.approx(1.6)
+    assert figures["scaling_2"] == pytest.approx(2.0)
+    assert figures["scaling_2_cpu"] == pytest.approx(2 * 10 / 10.5)
+
+
 def test_latencies_add_up_from_the_end_of_a_slice_to_its_alert(kafka: Cluster, tmp_path: Path) -> None:
     """At least one alert a model; no stage but ``decide`` can be negative, and that by clocks in ms alone."""
     rhythm = Rhythm(models=3, learn_s=4, period_s=5)
@@ -81,6 +92,13 @@ def test_latencies_add_up_from_the_end_of_a_slice_to_its_alert(kafka: Cluster, t
     assert set(stages) == {"consume", "close", "decide", "commit", "total"}
     assert all(of["p50"] <= of["p99"] <= of["p99.9"] for of in stages.values())
     assert all(of["p50"] > -0.01 for of in stages.values())
+
+
+def test_capacity_is_where_observe_has_what_decide_leaves_of_a_core() -> None:
+    run = Run("pipeline", 100_000, 9.0, 3.0, 100.0, {"observe_cpu_s": 0.5, "decide_cpu_s": 2.0})
+    assert latency.full_at(run, seconds=10) == pytest.approx(160_000)
+    with pytest.raises(RuntimeError, match="expected decide to keep up"):
+        latency.full_at(run, seconds=2)
 
 
 def test_percentiles_are_of_each_stage() -> None:

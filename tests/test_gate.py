@@ -8,7 +8,7 @@ from itertools import chain, repeat
 
 import pytest
 
-from benchmarks.gate import LIMIT, RECORDED, STALE, TRIES_MAX, judge, ratio
+from benchmarks.gate import LIMIT, RECORDED, ROUNDS, STALE, TRIES_MAX, judge, ratios
 from benchmarks.stages import SLICES, Stage, config, slice_flushes, stages
 from stream_monitor.decide import Decider
 from stream_monitor.reference import References
@@ -34,7 +34,7 @@ class Machine:
 
 def test_a_ratio_is_of_the_least_of_each() -> None:
     machine = Machine(6.0, chain([1.5], repeat(1.0, 2), repeat(9.0)))
-    assert ratio(machine.stage, rounds=5, clock=machine.clock) == 3.0
+    assert ratios([machine.stage], rounds=5, clock=machine.clock) == {"decode": 3.0}
 
 
 @pytest.mark.parametrize("cost_s", [6.0, 6.0 * 1.5, 1.0])
@@ -57,7 +57,7 @@ def test_a_doubled_stage_fails_and_says_by_how_much() -> None:
 
 
 def test_noise_of_one_try_is_measured_again() -> None:
-    machine = Machine(6.0, chain(repeat(2.5, 15), repeat(1.0)))
+    machine = Machine(6.0, chain(repeat(2.5, ROUNDS), repeat(1.0)))
     (outcome,) = judge([machine.stage], {"decode": 3.0}, machine.clock)
     assert outcome.passes
     assert outcome.tries == 2

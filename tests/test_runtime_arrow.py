@@ -81,7 +81,7 @@ def test_rows_and_rejects_of_tables_are_those_of_json_and_a_rejected_row_is_told
         pipeline = filled(kafka, kind)
         with pipeline.running("observe") as observe:
             wait_for_all(pipeline)
-            assert observe.metric("consumed_rows_total", topic=pipeline.input) == 10_001
+        assert observe.metric("consumed_rows_total", topic=pipeline.input) == 10_001
         rejects = pipeline.read("rejects")
         places = [dict(one.headers() or [])[name] for one in rejects for name in ("reason", "offset", "row")]
         told.append((summaries(pipeline), places))

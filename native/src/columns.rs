@@ -59,12 +59,7 @@ impl Column {
                 STRING
             }
             Scalar::Bool(one) => {
-                at_row(
-                    &mut self.texts,
-                    self.types.len(),
-                    row,
-                    if *one { TRUE } else { FALSE },
-                );
+                at_row(&mut self.texts, self.types.len(), row, if *one { TRUE } else { FALSE });
                 BOOL
             }
             Scalar::Null => NULL,
@@ -94,17 +89,10 @@ impl Column {
         let types = &self.types[..rows];
         let first = types.first().copied().unwrap_or(ABSENT);
         let differing = types.iter().fold(0, |found, one| found | (one ^ first));
-        let seen = if differing == 0 {
-            1 << first
-        } else {
-            types.iter().fold(0u8, |found, one| found | (1 << one))
-        };
+        let seen =
+            if differing == 0 { 1 << first } else { types.iter().fold(0u8, |found, one| found | (1 << one)) };
         Told {
-            types: if differing == 0 {
-                Types::All(first)
-            } else {
-                Types::Each(types)
-            },
+            types: if differing == 0 { Types::All(first) } else { Types::Each(types) },
             numbers: (seen & (1 << NUMBER) != 0).then(|| &self.numbers[..rows]),
             texts: (seen & (1 << STRING | 1 << BOOL) != 0).then(|| &self.texts[..rows]),
         }
@@ -134,10 +122,7 @@ pub struct Table {
 
 impl Table {
     pub fn new(width: usize) -> Self {
-        Table {
-            columns: (0..width).map(|_| Column::default()).collect(),
-            size: 0,
-        }
+        Table { columns: (0..width).map(|_| Column::default()).collect(), size: 0 }
     }
 
     /// Make room for one more row than these.

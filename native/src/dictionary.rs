@@ -17,11 +17,7 @@ pub const FALSE: u32 = 2;
 
 impl Dictionary {
     pub fn new() -> Self {
-        let mut dictionary = Dictionary {
-            numbers: HashMap::default(),
-            fresh: Vec::new(),
-            codes: Vec::new(),
-        };
+        let mut dictionary = Dictionary { numbers: HashMap::default(), fresh: Vec::new(), codes: Vec::new() };
         for (text, number) in [("", EMPTY), ("true", TRUE), ("false", FALSE)] {
             let given = dictionary.number(text.as_bytes());
             debug_assert_eq!(given, number);

@@ -1,17 +1,16 @@
 //! Events of known layouts: what their fields say, and their signals in the columns of their layout.
 
 use crate::dictionary::Dictionary;
+use crate::fits::{Fits, Stream};
 use crate::layout::Layout;
 use crate::names::Quoted;
-use crate::scan::{Cursor, Fit, Misfit, Text};
+use crate::scan::{Cursor, Fit, Misfit};
+use crate::text::Text;
 use foldhash::fast::RandomState;
-use pyo3::pyclass;
 use std::collections::HashMap;
 
 /// Usable times are below: TIME_MS_END in stream_monitor/codecs/times.py.
 const TIME_MS_END: u64 = 1 << 43;
-/// Longer ids are not usable: NAME_LENGTH_MAX in stream_monitor/codecs/identity.py.
-const ID_LENGTH_MAX: usize = 200;
 /// Memory for more cells than this is given back after a batch.
 const CELLS_KEPT_MAX: usize = 1 << 20;
 
@@ -61,67 +60,6 @@ enum Time<'a> {
     Text(Text<'a>),
 }
 
-/// What a layout and the fields of an event say about its stream.
-pub struct Stream {
-    pub layout: usize,
-    pub version: Option<Vec<u8>>,
-    pub role: Option<Vec<u8>>,
-}
-
-impl Stream {
-    /// Whether an event is of this stream; it may be even so where its names are escaped.
-    #[inline(always)]
-    fn is(&self, layout: usize, event: &Event) -> bool {
-        let same = |own: &Option<Vec<u8>>, other: &Option<Text>| match (own, other) {
-            (Some(own), Some(other)) => other.plain() == Some(&own[..]),
-            (None, None) => true,
-            _ => false,
-        };
-        self.layout == layout && same(&self.version, &event.version) && same(&self.role, &event.role)
-    }
-}
-
-/// Texts one after the other, some of them missing.
-#[pyclass(frozen)]
-#[derive(Default)]
-pub struct Ids {
-    bytes: Vec<u8>,
-    spans: Vec<Option<(usize, usize)>>,
-    /// Some of them are missing, empty or too long.
-    pub judged: bool,
-}
-
-impl Ids {
-    fn push(&mut self, id: Option<&[u8]>) {
-        let span = id.map(|id| {
-            let start = self.bytes.len();
-            self.bytes.extend_from_slice(id);
-            (start, self.bytes.len())
-        });
-        self.judged |= !span.is_some_and(|(start, end)| (1..=ID_LENGTH_MAX).contains(&(end - start)));
-        self.spans.push(span);
-    }
-
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&[u8]>> {
-        self.spans
-            .iter()
-            .map(|span| span.map(|(start, end)| &self.bytes[start..end]))
-    }
-}
-
-/// What was read of a batch, one entry an event that fits, but for the columns.
-#[derive(Default)]
-pub struct Fits {
-    pub times: Vec<i64>,
-    /// The times that are texts, by the number of their event.
-    pub time_texts: Vec<(usize, Vec<u8>)>,
-    pub ids: Ids,
-    /// By the number of their event, which of the streams is its own.
-    pub stream: Vec<i64>,
-    pub streams: Vec<Stream>,
-    known: HashMap<Vec<u8>, usize, RandomState>,
-}
-
 /// Reads events by the layouts that it was given.
 pub struct Reader {
     fields: Vec<(Box<[u8]>, Field)>,
@@ -168,9 +106,8 @@ impl Reader {
         if !self.fields.iter().any(|(_, field)| *field == Field::Model) {
             event.layout = Some(self.models.get(&b""[..]).copied().ok_or(Misfit)?);
         }
-        let read = self
-            .fields_of(data, &mut event, is_passed)
-            .and_then(|()| self.deferred(&event, is_passed));
+        let read =
+            self.fields_of(data, &mut event, is_passed).and_then(|()| self.deferred(&event, is_passed));
         let kept = read.and_then(|()| self.keep(&event, fits));
         if let (Err(Misfit), Some(at)) = (&kept, event.layout) {
             self.layouts[at].forget_last();
@@ -215,11 +152,7 @@ impl Reader {
             *expected = at + 1;
             return Ok(self.order[at].1);
         }
-        let field = self
-            .fields
-            .iter()
-            .find(|(known, _)| **known == *name)
-            .map(|(_, field)| *field);
+        let field = self.fields.iter().find(|(known, _)| **known == *name).map(|(_, field)| *field);
         if field.is_some() || self.order.len() < NAMES_KEPT_MAX {
             self.order.push((Quoted::new(name), field));
             *expected = self.order.len();
@@ -251,11 +184,8 @@ impl Reader {
                 Some(at) => self.signals(field, at, cursor, is_passed)?,
                 // The model is still to come.
                 None => {
-                    let later = if field == Field::Features {
-                        &mut event.features
-                    } else {
-                        &mut event.outputs
-                    };
+                    let later =
+                        if field == Field::Features { &mut event.features } else { &mut event.outputs };
                     *later = Some(*cursor);
                     cursor.skip()?;
                 }
@@ -268,11 +198,7 @@ impl Reader {
     fn signals(&mut self, field: Field, at: usize, cursor: &mut Cursor, is_passed: &mut IsPassed) -> Fit<()> {
         let layout = &mut self.layouts[at];
         let row = layout.places.len();
-        let signals = if field == Field::Features {
-            &mut layout.features
-        } else {
-            &mut layout.outputs
-        };
+        let signals = if field == Field::Features { &mut layout.features } else { &mut layout.outputs };
         let mut is_passed = |name: &[u8]| is_passed(name, field == Field::Features);
         signals.read(cursor, row, &mut self.dictionary, &mut self.room, &mut is_passed)
     }
@@ -297,8 +223,7 @@ impl Reader {
             Some(Time::Text(text)) => (0, Some(text.utf8(&mut self.room)?.to_vec())),
             None => (0, None),
         };
-        fits.ids
-            .push(event.id.as_ref().map(|id| id.utf8(&mut self.room)).transpose()?);
+        fits.ids.push(event.id.as_ref().map(|id| id.utf8(&mut self.room)).transpose()?);
         fits.time_texts.extend(time_text.map(|text| (place, text)));
         fits.times.push(time);
         fits.stream.push(stream as i64);
@@ -309,7 +234,7 @@ impl Reader {
     /// Which of the streams is that of an event; a new one where it is none.
     fn stream(&mut self, layout: usize, event: &Event, fits: &mut Fits) -> Fit<usize> {
         if let Some(last) = fits.stream.last().map(|last| *last as usize) {
-            if fits.streams[last].is(layout, event) {
+            if fits.streams[last].is(layout, &event.version, &event.role) {
                 return Ok(last);
             }
         }
@@ -328,11 +253,7 @@ impl Reader {
             Some(text) => text.utf8(&mut self.room).map(|text| Some(text.to_vec())),
             None => Ok(None),
         };
-        let stream = Stream {
-            layout,
-            version: owned(&event.version)?,
-            role: owned(&event.role)?,
-        };
+        let stream = Stream { layout, version: owned(&event.version)?, role: owned(&event.role)? };
         fits.known.insert(self.key.clone(), fits.streams.len());
         fits.streams.push(stream);
         Ok(fits.streams.len() - 1)

@@ -23,15 +23,8 @@ pub struct Names {
 impl Names {
     pub fn new(names: &[String]) -> Self {
         let quoted = names.iter().map(|name| Quoted::new(name.as_bytes()));
-        let index = names
-            .iter()
-            .enumerate()
-            .map(|(at, name)| (name.as_bytes().into(), at));
-        Names {
-            quoted: quoted.collect(),
-            index: index.collect(),
-            passed: HashMap::default(),
-        }
+        let index = names.iter().enumerate().map(|(at, name)| (name.as_bytes().into(), at));
+        Names { quoted: quoted.collect(), index: index.collect(), passed: HashMap::default() }
     }
 
     /// Read a name, up to its value: which it is, None where it is passed over.
@@ -73,10 +66,7 @@ pub struct Signals {
 
 impl Signals {
     pub fn new(names: &[String]) -> Self {
-        Signals {
-            names: Names::new(names),
-            table: Table::new(names.len()),
-        }
+        Signals { names: Names::new(names), table: Table::new(names.len()) }
     }
 
     /// Read an object into a row. On a misfit the row is left as it is, to be forgotten.
@@ -116,11 +106,7 @@ pub struct Layout {
 
 impl Layout {
     pub fn new(features: &[String], outputs: &[String]) -> Self {
-        Layout {
-            features: Signals::new(features),
-            outputs: Signals::new(outputs),
-            places: Vec::new(),
-        }
+        Layout { features: Signals::new(features), outputs: Signals::new(outputs), places: Vec::new() }
     }
 
     /// Take back the row that is being read.

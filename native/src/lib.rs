@@ -3,12 +3,17 @@
 mod columns;
 mod dictionary;
 mod event;
+mod fits;
 mod layout;
 mod names;
+mod number;
 mod scan;
+mod text;
+mod words;
 
 use columns::{Told, Types};
-use event::{Fits, Ids, Reader, FIELDS};
+use event::{Reader, FIELDS};
+use fits::{Fits, Ids};
 use layout::Layout;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
@@ -38,21 +43,16 @@ impl Kernel {
     #[new]
     fn new(names: Vec<(String, String)>) -> PyResult<Self> {
         let fields = names.into_iter().map(|(field, name)| {
-            let (_, known) = FIELDS
-                .iter()
-                .find(|(one, _)| *one == field)
-                .ok_or(PyKeyError::new_err(field))?;
+            let (_, known) =
+                FIELDS.iter().find(|(one, _)| *one == field).ok_or(PyKeyError::new_err(field))?;
             Ok((name.into_bytes().into(), *known))
         });
-        Ok(Kernel {
-            reader: Reader::new(fields.collect::<PyResult<_>>()?),
-        })
+        Ok(Kernel { reader: Reader::new(fields.collect::<PyResult<_>>()?) })
     }
 
     /// Read events of a model by these names of features and outputs; ``model`` is "" where events have none.
     fn learn(&mut self, model: &str, features: Vec<String>, outputs: Vec<String>) -> usize {
-        self.reader
-            .learn(model.as_bytes(), Layout::new(&features, &outputs))
+        self.reader.learn(model.as_bytes(), Layout::new(&features, &outputs))
     }
 
     /// Forget the codes of texts: another vocabulary gives others.
@@ -87,9 +87,7 @@ impl Kernel {
         }
         let decoded = match failed {
             Some(error) => Err(error),
-            None => self
-                .name_texts(py, encode)
-                .and_then(|()| self.told(py, fits, &record, &missed)),
+            None => self.name_texts(py, encode).and_then(|()| self.told(py, fits, &record, &missed)),
         };
         self.reader.clear();
         decoded
@@ -100,10 +98,7 @@ impl Kernel {
     fn name_texts(&mut self, py: Python<'_>, encode: &Bound<'_, PyAny>) -> PyResult<()> {
         let dictionary = &mut self.reader.dictionary;
         if dictionary.fresh().len() > 0 {
-            let texts = dictionary
-                .fresh()
-                .map(|text| string(py, text))
-                .collect::<PyResult<Vec<_>>>()?;
+            let texts = dictionary.fresh().map(|text| string(py, text)).collect::<PyResult<Vec<_>>>()?;
             dictionary.name(&encode.call1((PyList::new(py, texts)?,))?.extract::<Vec<i64>>()?);
         }
         Ok(())
@@ -126,10 +121,7 @@ impl Kernel {
             let text = |name: &Option<Vec<u8>>| name.as_ref().map(|text| string(py, text)).transpose();
             Ok((stream.layout, text(&stream.version)?, text(&stream.role)?))
         });
-        let time_texts = fits
-            .time_texts
-            .iter()
-            .map(|(place, text)| Ok((*place, string(py, text)?)));
+        let time_texts = fits.time_texts.iter().map(|(place, text)| Ok((*place, string(py, text)?)));
         Ok(Decoded {
             record: int64s(py, record)?,
             missed: int64s(py, missed)?,
@@ -148,20 +140,15 @@ impl Kernel {
             Types::Each(types) => PyBytes::new(py, types).into_any().unbind(),
         };
         let codes = self.reader.dictionary.codes();
-        let numbers = told
-            .numbers
-            .map(|numbers| bytes(py, numbers.iter().map(|one| one.to_ne_bytes())));
-        let texts = told
-            .texts
-            .map(|texts| bytes(py, texts.iter().map(|one| codes[*one as usize].to_ne_bytes())));
+        let numbers = told.numbers.map(|numbers| bytes(py, numbers.iter().map(|one| one.to_ne_bytes())));
+        let texts =
+            told.texts.map(|texts| bytes(py, texts.iter().map(|one| codes[*one as usize].to_ne_bytes())));
         Ok((types, numbers.transpose()?, texts.transpose()?))
     }
 }
 
 fn asked(is_passed: &Bound<'_, PyAny>, name: &[u8], of_features: bool) -> PyResult<bool> {
-    is_passed
-        .call1((string(is_passed.py(), name)?, of_features))?
-        .extract()
+    is_passed.call1((string(is_passed.py(), name)?, of_features))?.extract()
 }
 
 /// A string of what is known to be UTF-8.

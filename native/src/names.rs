@@ -14,13 +14,8 @@ pub struct Quoted {
 impl Quoted {
     pub fn new(name: &[u8]) -> Self {
         let bytes = [b"\"", name, b"\""].concat();
-        let words = bytes
-            .chunks(WORD)
-            .map(|chunk| (word(chunk), word(&vec![0xff; chunk.len()])));
-        Quoted {
-            words: words.collect(),
-            bytes: bytes.into(),
-        }
+        let words = bytes.chunks(WORD).map(|chunk| (word(chunk), word(&vec![0xff; chunk.len()])));
+        Quoted { words: words.collect(), bytes: bytes.into() }
     }
 
     pub fn name(&self) -> &[u8] {
@@ -33,9 +28,8 @@ impl Quoted {
         let found = match cursor.ahead(WORD * self.words.len()) {
             Some(bytes) => {
                 let pairs = self.words.iter().zip(bytes.chunks_exact(WORD));
-                pairs.fold(0, |differing, ((own, counts), chunk)| {
-                    differing | ((word(chunk) ^ own) & counts)
-                }) == 0
+                pairs.fold(0, |differing, ((own, counts), chunk)| differing | ((word(chunk) ^ own) & counts))
+                    == 0
             }
             None => cursor.ahead(self.bytes.len()) == Some(&self.bytes),
         };
@@ -51,9 +45,6 @@ impl Quoted {
 fn word(chunk: &[u8]) -> u64 {
     match <[u8; WORD]>::try_from(chunk) {
         Ok(eight) => u64::from_le_bytes(eight),
-        Err(_) => chunk
-            .iter()
-            .rev()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        Err(_) => chunk.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
     }
 }
