@@ -57,6 +57,17 @@ def test_changed_events_give_what_the_general_path_gives(seed: int) -> None:
     assert told(TAUGHT.decode(records(values))) == told(GENERAL.decode(records(values)))
 
 
+def test_a_wanted_feature_that_no_known_layout_has_is_read() -> None:
+    """Segments are cut by features: one that comes later must not be taken for missing."""
+    learned = JsonCodec(CONFIG, SOME)
+    without = [json.dumps(regular(i) | {"features": {"b": 1.5, "z": i}}).encode() for i in range(60)]
+    for _ in range(3):
+        learned.decode(records(without))
+    assert fitting(learned, without) == len(without)
+    later = [json.dumps(regular(i) | {"features": {"b": 1.5, "c": c}}).encode() for i, c in enumerate("xy1")]
+    assert told(learned.decode(records(later))) == told(GENERAL.decode(records(later)))
+
+
 def restricted(row: Row) -> Row:
     features = {name: value for name, value in row.features.items() if name in ("b", "c", "features")}
     outputs = {

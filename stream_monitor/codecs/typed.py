@@ -54,6 +54,8 @@ _FIELDS: dict[str, tuple[Any, ...]] = {
     "role": (str | None, None),
 }
 """The fields of an event, in their order: type and, where it may be missing, default."""
+_NOTHING = Annotated[int, Meta(gt=0, lt=0)] | UnsetType
+"""No value fits."""
 _REFUSED = (msgspec.DecodeError, ValueError, TypeError, AttributeError, RecursionError)
 _NUMBERS_OR_GAPS = frozenset({float, NoneType, UnsetType})
 _PLAIN_NAME = re.compile(rf'[^"\\\x00-\x1f\x7f]{{0,{NAME_LENGTH_MAX}}}')
@@ -61,23 +63,30 @@ _PLAIN_NAME = re.compile(rf'[^"\\\x00-\x1f\x7f]{{0,{NAME_LENGTH_MAX}}}')
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """The features or the outputs of a layout: their kinds, and the Struct that they are decoded to."""
+    """The features or the outputs of a layout: their kinds, and the Struct that they are decoded to.
+
+    ``width``: its fields, of which those of the kinds come first.
+    """
 
     kinds: Kinds
     struct: type[Struct]
+    width: int
 
     @classmethod
-    def of(cls, kinds: Kinds, *, closed: bool) -> Signals:
-        """``closed``: an event with a name beyond these does not fit; else such names are passed over."""
+    def of(cls, kinds: Kinds, *, closed: bool, refused: Iterable[str] = ()) -> Signals:
+        """``closed``: an event with a name beyond these does not fit; else only one that is ``refused`` does
+        not, and others are passed over."""
         fields: list[tuple[str, Any, Any]] = []
         for index, types in enumerate(kinds.values()):
             default = UNSET if UnsetType in types else msgspec.NODEFAULT
             fields.append((f"f{index}", reduce(or_, types), default))
-        renamed = {f"f{index}": name for index, name in enumerate(kinds)}
+        names = [*kinds, *(name for name in sorted(refused) if name not in kinds)]
+        fields += [(f"f{index}", _NOTHING, UNSET) for index in range(len(kinds), len(names))]
+        renamed = {f"f{index}": name for index, name in enumerate(names)}
         struct = defstruct(
             "Signals", fields, rename=renamed, kw_only=True, forbid_unknown_fields=closed, gc=False
         )
-        return cls(kinds, struct)
+        return cls(kinds, struct, len(names))
 
     @property
     def has_arrays(self) -> bool:
@@ -89,7 +98,7 @@ class Signals:
             named = [as_outputs(self._named(row)) for row in rows]
             return columns(named, layouts(named), vocabulary)
         found = {}
-        for (name, types), values in zip(self.kinds.items(), transposed(rows, len(self.kinds)), strict=True):
+        for (name, types), values in zip(self.kinds.items(), transposed(rows, self.width), strict=False):
             if Raw in types:
                 continue
             if types == {float}:
@@ -103,7 +112,7 @@ class Signals:
         return {name: one for name, one in found.items() if one.types is not JsonType.ABSENT}
 
     def _named(self, row: Struct) -> dict[str, Any]:
-        values = zip(self.kinds, astuple(row), strict=True)
+        values = zip(self.kinds, astuple(row), strict=False)
         return {name: value for name, value in values if type(value) not in {UnsetType, Raw}}
 
 
@@ -188,7 +197,8 @@ class TypedDecoder:
                 return False
         if kinds is None or kinds == known or _is_ambiguous(kinds[1]):
             return False
-        features = Signals.of(kinds[0], closed=self._wanted is None)
+        wanted = self._wanted.feature_names if self._wanted is not None else ()
+        features = Signals.of(kinds[0], closed=self._wanted is None, refused=wanted)
         # Closed in any case: a new name may be part of an output that is wanted.
         self._layouts[model] = self._layout(model, features, Signals.of(kinds[1], closed=True))
         return True

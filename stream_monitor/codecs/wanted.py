@@ -18,7 +18,8 @@ class Wanted:
     """
 
     def __init__(self, features: Iterable[str], outputs: Iterable[str]) -> None:
-        self._features = frozenset(features).__contains__
+        self.feature_names = frozenset(features)
+        self._features = self.feature_names.__contains__
         named = frozenset(outputs)
 
         @lru_cache(NAMES_CACHED_MAX)
