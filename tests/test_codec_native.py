@@ -22,9 +22,8 @@ from tests.malformed import CONFIG, KINDS
 from tests.test_codec_json import EVENTS, NOW_MS, records
 from tests.test_codec_typed import changed, regular, told
 
-pytestmark = pytest.mark.skipif(
-    installed() is None, reason="the kernel is not installed: pip install ./native"
-)
+if installed() is None:
+    pytest.skip("the kernel is not installed: pip install ./native", allow_module_level=True)
 
 LABELS: dict[str, Any] = {
     "labels": {"topics": ["labels"]},
