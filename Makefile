@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SET_UP := $(VENV)/.set-up
 SHELL := /bin/bash
 .DEFAULT_GOAL := test
-.PHONY: demo test lint bench gate soak
+.PHONY: demo test lint bench gate soak kernel
 
 demo: $(SET_UP)
 	@TIMEFORMAT='demo took %0R s'; time $(BIN)/stream-monitor demo
@@ -23,6 +23,11 @@ lint: $(SET_UP)
 # `make bench ONLY=throughput` runs one section; COMPARE=EARLIER.json prints the ratios to an earlier result.
 bench: $(SET_UP)
 	$(BIN)/python -m benchmarks $(ONLY) $(if $(COMPARE),--compare $(COMPARE))
+
+# The optional compiled kernel, built and held against the decoders in Python. Wants Rust.
+kernel: $(SET_UP)
+	$(BIN)/pip install --quiet --disable-pip-version-check ./native
+	$(BIN)/python -m pytest tests/test_codec_native.py
 
 # Fails when a stage has come to cost 1.6 times what it did. Takes a few seconds.
 gate: $(SET_UP)
