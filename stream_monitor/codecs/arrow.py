@@ -33,6 +33,7 @@ from stream_monitor.codecs.fields import Place, mapped_inside
 from stream_monitor.codecs.identity import Problem, Streams, judge_ids, judge_times
 from stream_monitor.codecs.json import FIELDS, JsonCodec
 from stream_monitor.codecs.later import Later
+from stream_monitor.codecs.parts import by_value
 from stream_monitor.codecs.reasons import Reason
 from stream_monitor.codecs.wanted import Wanted
 from stream_monitor.config import Config
@@ -104,7 +105,7 @@ class ArrowCodec:
         accepted = np.flatnonzero(kept)
         position = np.cumsum(kept) - 1
         groups = []
-        for index, rows in _by_value(stream, len(streams), accepted):
+        for index, rows in by_value(stream, len(streams), accepted):
             all_rows = len(rows) == len(table)
             of_features, of_outputs = (one if all_rows else taken(one, rows) for one in (features, outputs))
             one = cast("Stream", streams[index])
@@ -233,19 +234,6 @@ def _distinct(codes: Int64s, size: int) -> tuple[Int64s, Int64s]:
     seen = np.zeros(size, np.bool_)
     seen[codes] = True
     return np.flatnonzero(seen), (np.cumsum(seen) - 1)[codes]
-
-
-def _by_value(values: Int64s, size: int, rows: Int64s) -> Iterator[tuple[int, Int64s]]:
-    """Give each value below ``size`` that these rows have, with those that have it in ascending order."""
-    if size == 1:
-        if len(rows):
-            yield 0, rows
-        return
-    rows = rows[np.argsort(values[rows], kind="stable")]
-    bounds = np.searchsorted(values[rows], np.arange(size + 1))
-    for value in range(size):
-        if bounds[value] < bounds[value + 1]:
-            yield value, rows[bounds[value] : bounds[value + 1]]
 
 
 def _rejects(table: Table, records: Records, problems: dict[int, Problem]) -> list[Reject]:

@@ -14,7 +14,7 @@ from stream_monitor.codecs.fields import Place, mapped_inside
 from stream_monitor.codecs.identity import Problem, Streams, judge_ids, judge_times
 from stream_monitor.codecs.later import Later
 from stream_monitor.codecs.native import NativeDecoder, NativePart, installed
-from stream_monitor.codecs.parts import GeneralPart, Part, TypedPart
+from stream_monitor.codecs.parts import GeneralPart, Part, TypedPart, by_value
 from stream_monitor.codecs.typed import TypedDecoder
 from stream_monitor.codecs.wanted import Wanted
 from stream_monitor.config import Config
@@ -207,7 +207,7 @@ def _groups(parts: Sequence[Part], judged: Sequence[Judged], position: Int64s) -
     """Give the kept events of each part by stream. ``position``: of all parts, where in the batch."""
     first = 0
     for part, (streams, stream, _, _, kept) in zip(parts, judged, strict=True):
-        for index, places in _by_value(stream, len(streams), kept):
+        for index, places in by_value(stream, len(streams), np.flatnonzero(kept)):
             for some, features, outputs in part.signals(places):
                 yield Group(cast("Stream", streams[index]), position[first + some], features, outputs)
         first += len(kept)
@@ -218,17 +218,3 @@ def _stream_problems(streams: list[Stream | Problem], stream: Int64s) -> dict[in
     if not bad:
         return {}
     return {row: bad[index] for row, index in enumerate(stream.tolist()) if index in bad}
-
-
-def _by_value(values: Int64s, size: int, kept: Bools) -> Iterator[tuple[int, Int64s]]:
-    """Give each value below ``size`` that is among the kept, with its rows in ascending order."""
-    rows = np.flatnonzero(kept)
-    if size == 1:
-        if len(rows):
-            yield 0, rows
-        return
-    rows = rows[np.argsort(values[rows], kind="stable")]
-    bounds = np.searchsorted(values[rows], np.arange(size + 1))
-    for value in range(size):
-        if bounds[value] < bounds[value + 1]:
-            yield value, rows[bounds[value] : bounds[value + 1]]

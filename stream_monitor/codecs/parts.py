@@ -144,3 +144,16 @@ def _is_sparse(rows: Rows, layouts: Layouts) -> bool:
         return False
     names = len(set(chain.from_iterable(layouts)))
     return len(rows) * names > CELLS_PER_VALUE_MAX * sum(map(len, rows))
+
+
+def by_value(values: Int64s, size: int, rows: Int64s) -> Iterator[tuple[int, Int64s]]:
+    """Give each value below ``size`` that these rows have, with those that have it in ascending order."""
+    if size == 1:
+        if len(rows):
+            yield 0, rows
+        return
+    rows = rows[np.argsort(values[rows], kind="stable")]
+    bounds = np.searchsorted(values[rows], np.arange(size + 1))
+    for value in range(size):
+        if bounds[value] < bounds[value + 1]:
+            yield value, rows[bounds[value] : bounds[value + 1]]
