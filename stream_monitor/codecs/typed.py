@@ -33,7 +33,7 @@ from stream_monitor.codecs.wanted import Wanted
 from stream_monitor.events import Column, JsonType
 from stream_monitor.summary.vocabulary import Vocabulary
 
-MODELS_MAX = 256
+MODELS_MAX = 2_048
 NAMES_MAX = 512
 LEARN_FIRST = 8
 """A layout is learned when so many events did not fit, widened after twice as many, and so on."""
@@ -132,7 +132,8 @@ class TypedDecoder:
     ``names`` gives the top-level names of the fields that are mapped to one: of model, id, version,
     role, time, features and outputs; the last two must be among them. Of features and outputs those that
     are ``wanted`` are learned, all of them without it. Memory: MODELS_MAX layouts of at
-    most NAMES_MAX names. Learning costs about 1 ms a layout, and happens a logarithmic number of times.
+    most NAMES_MAX names. Learning costs about 1 ms a layout, and happens a logarithmic number of times; the
+    decoder of all of them is made anew when as many events as it has layouts did not fit.
     """
 
     def __init__(self, names: Mapping[str, str], wanted: Wanted | None = None) -> None:
@@ -141,6 +142,8 @@ class TypedDecoder:
         self._layouts: dict[str, Layout] = {}
         self._missed: dict[str, int] = {}
         self._due: dict[str, int] = {}
+        self._unfit = 0
+        self._is_behind = False
         self._decode: Callable[[bytes | str], Any] | None = None
         self._by_struct: dict[type, Layout] = {}
 
@@ -179,7 +182,10 @@ class TypedDecoder:
                 self._due.setdefault(model, LEARN_FIRST)
                 by_model.setdefault(model, []).append(event)
         learned = [self._learn(model, missed) for model, missed in by_model.items()]
-        if any(learned):
+        self._is_behind |= any(learned)
+        self._unfit += sum(map(len, by_model.values()))
+        if self._is_behind and self._unfit >= len(self._layouts):
+            self._unfit, self._is_behind = 0, False
             self._by_struct = {layout.struct: layout for layout in self._layouts.values()}
             self._decode = msgspec.json.Decoder(reduce(or_, self._by_struct)).decode
 
