@@ -30,7 +30,7 @@ from tests.kafka.broker import KafkaUnavailableError
 LATENCY_S = 60.0
 
 SECTIONS: dict[str, Callable[[Namespace, Console], object]] = {
-    throughput.SECTION: lambda args, to: throughput.run(args.events, args.rounds, args.results, to),
+    throughput.SECTION: lambda args, to: throughput.run(args.events * 2, args.rounds, args.results, to),
     arrow.SECTION: lambda args, to: arrow.run(args.events, args.rounds, args.results, to),
     concept.SECTION: lambda args, to: concept.run(args.events, args.rounds, args.results, to),
     capacity.SECTION: lambda args, to: capacity.run(args.rounds, args.results, to),

@@ -191,3 +191,13 @@ def test_rejected_events_teach_nothing() -> None:
     learning = codec(unknown_models="reject")
     learning.decode(records(REGULAR))
     assert fitting(learning, REGULAR) == 0
+
+
+@pytest.mark.parametrize("known", ["m", "a"])
+def test_an_event_without_a_model_is_not_of_the_only_one_that_is_known(known: str) -> None:
+    learning = codec()
+    learning.decode(records([json.dumps(regular(i) | {"model": known}).encode() for i in range(64)]))
+    nameless = {name: value for name, value in regular(0).items() if name != "model"}
+    for one in (nameless, regular(0) | {"model": "a"}, regular(0) | {"model": "b"}):
+        value = json.dumps(one).encode()
+        assert told(learning.decode(records([value]))) == told(untaught().decode(records([value])))

@@ -187,7 +187,16 @@ class TypedDecoder:
         if self._is_behind and self._unfit >= len(self._layouts):
             self._unfit, self._is_behind = 0, False
             self._by_struct = {layout.struct: layout for layout in self._layouts.values()}
-            self._decode = msgspec.json.Decoder(reduce(or_, self._by_struct)).decode
+            self._decode = msgspec.json.Decoder(self._any_layout()).decode
+
+    def _any_layout(self) -> Any:
+        structs = [*self._by_struct]
+        if "model" in self._names and len(structs) == 1:
+            # Of one struct alone msgspec does not ask for the tag, of one of two it does.
+            tag = "a" if "a" not in self._layouts else "b"
+            fields = [("nothing", Annotated[int, Meta(gt=0, lt=0)])]
+            structs.append(defstruct("Never", fields, tag_field=self._names["model"], tag=tag))
+        return reduce(or_, structs)
 
     def _learn(self, model: str, missed: list[dict[str, Any]]) -> bool:
         self._missed[model] = self._missed.get(model, 0) + len(missed)
