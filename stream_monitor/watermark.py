@@ -16,6 +16,8 @@ import numpy as np
 
 from stream_monitor.events import Batch, Delta, Int64s, LabelBatch, Progress, Source
 
+Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
 NEVER = np.iinfo(np.int64).min
 """The clock of a partition that never held an event."""
 
@@ -49,8 +51,8 @@ class Judged:
     """
 
     clock: Int64s
-    late: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    idle: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    late: Bools
+    idle: Bools
 
 
 def judge(
@@ -71,17 +73,23 @@ def judge(
         allowed = lateness_ms if isinstance(lateness_ms, int) else lateness_ms[source.topic]
         time = batch.time[rows]
         after = np.maximum(np.maximum.accumulate(time), clock.event)
-        before = np.concatenate(([clock.event], after[:-1]))
-        by_event = time < before - allowed
-        if clock.event == NEVER:
-            # Nothing is behind it, and less than it is no number.
-            by_event[0] = False
-        by_claim = time < clock.claim - allowed if clock.claim != NEVER else np.zeros(len(time), np.bool_)
         judged.clock[rows] = np.maximum(after, clock.claim)
-        judged.late[rows] = by_event | by_claim
-        judged.idle[rows] = by_claim & ~by_event
+        if int(time.min()) < max(int(after[-1]), clock.claim) - allowed:
+            # Else none is late: all clocks before a row are at most the last one.
+            judged.late[rows], judged.idle[rows] = _late(time, after, clock, allowed)
         clock.event = int(after[-1])
     return judged
+
+
+def _late(time: Int64s, after: Int64s, clock: Clock, allowed: int) -> tuple[Bools, Bools]:
+    """Which rows of a partition are late, and which by a claim alone. ``clock`` is that before the first."""
+    before = np.concatenate(([clock.event], after[:-1]))
+    by_event = time < before - allowed
+    if clock.event == NEVER:
+        # Nothing is behind it, and less than it is no number.
+        by_event[0] = False
+    by_claim = time < clock.claim - allowed if clock.claim != NEVER else np.zeros(len(time), np.bool_)
+    return by_event | by_claim, by_claim & ~by_event
 
 
 @dataclass(slots=True)

@@ -376,3 +376,24 @@ def test_a_new_vocabulary_gives_new_codes(monkeypatch: pytest.MonkeyPatch) -> No
 def test_columns_keep_nothing_of_the_batch_before() -> None:
     for values in (REGULAR, REGULAR[:3], [REGULAR[2][:-9]], REGULAR[2:3], REGULAR * 20, REGULAR[5:6]):
         agree(ALL, [*values])
+
+
+@pytest.mark.parametrize("length", [*range(5, 10), *range(12, 19), 40])
+@pytest.mark.parametrize("colon", [b":", b": ", b" :", b"\n: "])
+def test_names_texts_and_numbers_are_told_apart_by_their_last_byte(length: int, colon: bytes) -> None:
+    """They are compared and read some bytes at a time, in the middle of an event and at its end."""
+    names = ["n" * length + last for last in "ab"]
+    values = []
+    for i in range(32):
+        text, digits = "t" * length + "xy"[i % 2], "123456789" * 5
+        number = float(digits[:length] + str(i % 10)) / 10 ** (i % 4)
+        features: dict[str, Any] = {names[0]: text, names[1]: -number}
+        one = {"ts": NOW_MS, "model": "m", "outputs": {"s": number}, "features": features}
+        values.append(json.dumps(one if i % 2 else dict(reversed(one.items()))).encode().replace(b":", colon))
+    native, general = JsonCodec(parse_config(config_of())), JsonCodec(parse_config(config_of()), native=False)
+    general._typed = None
+    native.decode(records(values))
+    assert fitting(native, values) == len(values)
+    agree((native, general), [*values])
+    other = [value.replace(names[1].encode(), names[1][:-1].encode() + b"c") for value in values]
+    agree((native, general), [*other])

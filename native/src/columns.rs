@@ -1,7 +1,7 @@
 //! Columns that grow by one event at a time, and from which the last one can be taken back.
 
 use crate::dictionary::{Dictionary, EMPTY, FALSE, TRUE};
-use crate::scan::{Fit, Misfit, Scalar};
+use crate::scan::{Cursor, Fit, Literal, Misfit};
 
 /// What a value is on the wire: JsonType in stream_monitor/events.py.
 pub mod json_type {
@@ -36,11 +36,12 @@ pub enum Types<'a> {
 }
 
 impl Column {
+    /// Read a value, which must be neither an array nor an object.
     #[inline(always)]
-    fn set(
+    fn read(
         &mut self,
         row: usize,
-        value: &Scalar,
+        cursor: &mut Cursor,
         dictionary: &mut Dictionary,
         room: &mut Vec<u8>,
     ) -> Fit<()> {
@@ -48,21 +49,26 @@ impl Column {
             // Of two of one name the last counts, and nothing of the first may be left.
             return Err(Misfit);
         }
-        self.types[row] = match value {
-            Scalar::Number(number) => {
-                at_row(&mut self.numbers, self.types.len(), row, *number);
+        self.types[row] = match cursor.peek() {
+            b'-' | b'0'..=b'9' => {
+                at_row(&mut self.numbers, self.types.len(), row, cursor.number()?);
                 NUMBER
             }
-            Scalar::Text(text) => {
-                let number = dictionary.number(text.utf8(room)?);
+            b'"' => {
+                let number = match cursor.short_text() {
+                    Some(short) => dictionary.number_of_short(short),
+                    None => dictionary.number(cursor.text()?.utf8(room)?),
+                };
                 at_row(&mut self.texts, self.types.len(), row, number);
                 STRING
             }
-            Scalar::Bool(one) => {
-                at_row(&mut self.texts, self.types.len(), row, if *one { TRUE } else { FALSE });
-                BOOL
-            }
-            Scalar::Null => NULL,
+            _ => match cursor.literal()? {
+                Literal::Null => NULL,
+                Literal::Bool(one) => {
+                    at_row(&mut self.texts, self.types.len(), row, if one { TRUE } else { FALSE });
+                    BOOL
+                }
+            },
         };
         Ok(())
     }
@@ -137,15 +143,15 @@ impl Table {
     }
 
     #[inline(always)]
-    pub fn set(
+    pub fn read(
         &mut self,
         column: usize,
         row: usize,
-        value: &Scalar,
+        cursor: &mut Cursor,
         dictionary: &mut Dictionary,
         room: &mut Vec<u8>,
     ) -> Fit<()> {
-        self.columns[column].set(row, value, dictionary, room)
+        self.columns[column].read(row, cursor, dictionary, room)
     }
 
     pub fn forget(&mut self, first: usize, end: usize) {

@@ -142,7 +142,7 @@ impl Reader {
     #[inline(always)]
     fn name(&mut self, cursor: &mut Cursor, expected: &mut usize) -> Fit<Option<Field>> {
         if let Some((quoted, field)) = self.order.get(*expected) {
-            if quoted.take(cursor)? {
+            if quoted.take(cursor) {
                 *expected += 1;
                 return Ok(*field);
             }

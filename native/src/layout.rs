@@ -31,7 +31,7 @@ impl Names {
     #[inline(always)]
     fn find(&mut self, cursor: &mut Cursor, expected: usize, is_passed: &mut IsPassed) -> Fit<Option<usize>> {
         if let Some(quoted) = self.quoted.get(expected) {
-            if quoted.take(cursor)? {
+            if quoted.take(cursor) {
                 return Ok(Some(expected));
             }
         }
@@ -80,18 +80,20 @@ impl Signals {
         is_passed: &mut IsPassed,
     ) -> Fit<()> {
         self.table.reserve(row);
+        let mut at = *cursor;
         let mut expected = 0;
-        let mut more = cursor.first_member()?;
+        let mut more = at.first_member()?;
         while more {
-            match self.names.find(cursor, expected, is_passed)? {
+            match self.names.find(&mut at, expected, is_passed)? {
                 Some(column) => {
-                    self.table.set(column, row, &cursor.scalar()?, dictionary, room)?;
+                    self.table.read(column, row, &mut at, dictionary, room)?;
                     expected = column + 1;
                 }
-                None => cursor.skip()?,
+                None => at.skip()?,
             }
-            more = cursor.next_member()?;
+            more = at.next_member()?;
         }
+        *cursor = at;
         Ok(())
     }
 }

@@ -18,6 +18,48 @@ impl<'a> Cursor<'a> {
     /// A number as the nearest float64, which must be finite.
     #[inline(always)]
     pub fn number(&mut self) -> Fit<f64> {
+        // Most have no sign, and where the next value begins is known sooner without a look at it.
+        let short = if self.peek() == b'-' { self.short_number::<1>() } else { self.short_number::<0>() };
+        if let Some(value) = short {
+            return Ok(value);
+        }
+        let (value, end) = self.long_number()?;
+        self.at = end;
+        Ok(value)
+    }
+
+    /// A number of at most seven bytes behind its SIGN, as most are, in one word and without a branch for its
+    /// form. None, and nothing read, where it is longer, has an exponent, or is none.
+    #[inline(always)]
+    fn short_number<const SIGN: usize>(&mut self) -> Option<f64> {
+        let word = word_at(self.data, self.at + SIGN)? ^ (ONES * 0x30);
+        // The high bits of bytes above 9, and of bytes other than a point: right up to the first that is neither.
+        let others = (word.wrapping_add(ONES * 0x76) | word) & HIGH;
+        let no_point = word ^ (ONES * u64::from(b'.' ^ 0x30));
+        let ends = others & (no_point.wrapping_add(ONES * 0x7f) | no_point);
+        let end = ends.trailing_zeros() & !7;
+        let points = others & !ends & ends.wrapping_sub(1);
+        let whole = (others.trailing_zeros() & !7).min(end);
+        let decimals = (end - whole) / 8;
+        let behind = (word >> (end & 63)) as u8 ^ 0x30;
+        let odd = (whole == 0) | (end == 64) | (decimals == 1) | (points & points.wrapping_sub(1) != 0);
+        if odd | ((whole > 8) & (word as u8 == 0)) | (behind | 0x20 == b'e') {
+            return None;
+        }
+        self.at += SIGN + (end / 8) as usize;
+        // Without the point, and without what is behind the last digit.
+        let point = 8 * u32::from(points != 0);
+        let first = (1 << whole) - 1;
+        let digits = (word & first) | (word >> point & !first);
+        let digits = eight_digits(digits << ((64 + point - end) & 63)) as i64;
+        // Both are exact, so their quotient is the nearest float64. Zero has no sign.
+        let signed = if SIGN == 0 { digits } else { -digits };
+        Some(signed as f64 / POWERS_OF_TEN[decimals.saturating_sub(1) as usize])
+    }
+
+    /// Any number, and where it ends.
+    #[inline(never)]
+    fn long_number(mut self) -> Fit<(f64, usize)> {
         let start = self.at;
         let negative = self.take_byte(b'-');
         let (mut digits, whole) = (0, self.at);
@@ -35,12 +77,12 @@ impl<'a> Cursor<'a> {
         }
         let simple = length <= DIGITS_MAX && digits <= EXACT_MAX && decimals < POWERS_OF_TEN.len();
         if simple && !matches!(self.peek(), b'e' | b'E') {
-            // Both are exact, so their quotient is the nearest float64.
+            // Both are exact, as above.
             let value = digits as f64 / POWERS_OF_TEN[decimals];
-            return Ok(if negative { 0.0 - value } else { value });
+            return Ok((if negative { 0.0 - value } else { value }, self.at));
         }
         self.exponent()?;
-        self.nearest(start)
+        Ok((self.nearest(start)?, self.at))
     }
 
     /// At least one digit, appended to `number` (which wraps around).

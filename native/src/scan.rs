@@ -3,7 +3,8 @@
 //! Accepted is less than JSON allows, and nothing that orjson would refuse or read otherwise: what is
 //! left is a `Misfit`, for the general path to judge.
 
-use crate::text::{special, unescape, Text};
+use crate::text::{special, special_in, unescape, Text};
+use crate::words::{is_ascii, masked, sixteen_at};
 
 /// An event that is left to the general path. Why is for that path to say.
 #[derive(Debug)]
@@ -14,12 +15,10 @@ pub type Fit<T> = Result<T, Misfit>;
 /// Nested deeper than this is a misfit: far below what the general path refuses.
 const DEPTH_MAX: usize = 32;
 
-/// A value that is neither an array nor an object. Zero has no sign.
-pub enum Scalar<'a> {
+/// A value that is written as a word.
+pub enum Literal {
     Null,
     Bool(bool),
-    Number(f64),
-    Text(Text<'a>),
 }
 
 /// A place in a document.
@@ -32,7 +31,7 @@ pub struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// At the beginning of a document.
     pub fn of(data: &'a [u8]) -> Fit<Self> {
-        if !data.is_ascii() && std::str::from_utf8(data).is_err() {
+        if !is_ascii(data) && std::str::from_utf8(data).is_err() {
             return Err(Misfit);
         }
         let mut cursor = Cursor { data, at: 0 };
@@ -56,29 +55,19 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// What comes next, where there is as much.
-    #[inline(always)]
-    pub fn ahead(&self, length: usize) -> Option<&'a [u8]> {
-        self.data.get(self.at..self.at + length)
-    }
-
-    /// Go on behind what was found ahead.
-    #[inline(always)]
-    pub fn pass(&mut self, length: usize) {
-        self.at += length;
-    }
-
     #[inline(always)]
     pub fn take_byte(&mut self, byte: u8) -> bool {
-        let found = self.peek() == byte;
-        self.at += usize::from(found);
-        found
+        if self.peek() != byte {
+            return false;
+        }
+        self.at += 1;
+        true
     }
 
     #[inline(always)]
     pub fn skip_space(&mut self) {
-        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
-            self.at += 1;
+        if self.peek() <= b' ' {
+            self.at = behind_space(*self);
         }
     }
 
@@ -116,7 +105,8 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     fn next(&mut self, close: u8) -> Fit<bool> {
         self.skip_space();
-        if self.take_byte(b',') {
+        if self.peek() == b',' {
+            self.at += 1;
             self.skip_space();
             return Ok(true);
         }
@@ -172,21 +162,38 @@ impl<'a> Cursor<'a> {
         Ok(Text { raw, escaped })
     }
 
-    /// A value that is neither an array nor an object.
+    /// A string of at most fifteen bytes that stands here as it is, zeros behind it. None, and nothing read,
+    /// where it is longer, has escapes, or is none.
     #[inline(always)]
-    pub fn scalar(&mut self) -> Fit<Scalar<'a>> {
+    pub fn short_text(&mut self) -> Option<u128> {
+        let start = self.at + 1;
+        let ahead = sixteen_at(self.data, start)?;
+        let length = match special_in(ahead as u64) {
+            Some(length) => length,
+            None => 8 + special_in((ahead >> 64) as u64)?,
+        };
+        if self.peek() != b'"' || self.data[start + length] != b'"' {
+            return None;
+        }
+        self.at = start + length + 1;
+        Some(masked(ahead, length))
+    }
+
+    #[inline(always)]
+    pub fn literal(&mut self) -> Fit<Literal> {
         match self.peek() {
-            b'"' => self.text().map(Scalar::Text),
-            b'n' if self.take(b"null") => Ok(Scalar::Null),
-            b't' if self.take(b"true") => Ok(Scalar::Bool(true)),
-            b'f' if self.take(b"false") => Ok(Scalar::Bool(false)),
-            _ => self.number().map(Scalar::Number),
+            b'n' if self.take(b"null") => Ok(Literal::Null),
+            b't' if self.take(b"true") => Ok(Literal::Bool(true)),
+            b'f' if self.take(b"false") => Ok(Literal::Bool(false)),
+            _ => Err(Misfit),
         }
     }
 
     /// Pass over any value. It is checked all the same: what is no JSON is no event.
+    #[inline(always)]
     pub fn skip(&mut self) -> Fit<()> {
-        self.skip_below(DEPTH_MAX)
+        self.at = behind_value(*self)?;
+        Ok(())
     }
 
     fn skip_below(&mut self, depth: usize) -> Fit<()> {
@@ -210,7 +217,8 @@ impl<'a> Cursor<'a> {
                 Ok(())
             }
             b'"' => self.skip_text(),
-            _ => self.scalar().map(|_| ()),
+            b'-' | b'0'..=b'9' => self.number().map(|_| ()),
+            _ => self.literal().map(|_| ()),
         }
     }
 
@@ -221,4 +229,20 @@ impl<'a> Cursor<'a> {
         }
         Ok(())
     }
+}
+
+// These take a cursor by value: of one that is lent nothing could be kept in registers.
+
+#[inline(never)]
+fn behind_space(mut cursor: Cursor) -> usize {
+    while matches!(cursor.peek(), b' ' | b'\n' | b'\r' | b'\t') {
+        cursor.at += 1;
+    }
+    cursor.at
+}
+
+#[inline(never)]
+fn behind_value(mut cursor: Cursor) -> Fit<usize> {
+    cursor.skip_below(DEPTH_MAX)?;
+    Ok(cursor.at)
 }

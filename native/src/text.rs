@@ -39,11 +39,8 @@ impl<'a> Text<'a> {
 #[inline(always)]
 pub fn special(data: &[u8], mut at: usize) -> usize {
     while let Some(word) = word_at(data, at) {
-        // Of each the lowest bit that is set is right, those above it need not be.
-        let controls = word.wrapping_sub(ONES * 0x20) & !word;
-        let found = (controls | zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c))) & HIGH;
-        if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
+        if let Some(place) = special_in(word) {
+            return at + place;
         }
         at += 8;
     }
@@ -51,6 +48,15 @@ pub fn special(data: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+/// As above, of eight bytes.
+#[inline(always)]
+pub fn special_in(word: u64) -> Option<usize> {
+    // Of each the lowest bit that is set is right, those above it need not be.
+    let controls = word.wrapping_sub(ONES * 0x20) & !word;
+    let found = (controls | zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c))) & HIGH;
+    (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
 }
 
 /// The high bit of the lowest byte that is zero.

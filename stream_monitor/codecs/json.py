@@ -79,10 +79,11 @@ class JsonCodec:
         kept = _joined([one.kept for one in judged])
         record, row = _joined([part.record for part in parts]), _joined([part.row for part in parts])
         accepted = np.flatnonzero(kept)
-        if len(parts) > 1:
+        position = accepted
+        if len(parts) > 1 or len(accepted) < len(kept):
             accepted = accepted[np.lexsort((row[accepted], record[accepted]))]
-        position = np.zeros(len(kept), np.int64)
-        position[accepted] = np.arange(len(accepted))
+            position = np.zeros(len(kept), np.int64)
+            position[accepted] = np.arange(len(accepted))
         groups = list(_groups(parts, judged, position))
         if self._typed is not None and events.objects:
             self._learn(self._typed, events, judged[-1].kept)
@@ -144,7 +145,8 @@ class JsonCodec:
         for at, problem in problems.items():
             events.reject(int(part.record[at]), int(part.row[at]), problem)
         kept = np.ones(len(part.record), np.bool_)
-        kept[list(problems)] = False
+        if problems:
+            kept[list(problems)] = False
         return Judged(streams, stream, time, ids, kept)
 
     def _judge_ids(

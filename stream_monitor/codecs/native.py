@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_monitor.codecs.columns import agreed, texts_column
+from stream_monitor.codecs.columns import agreed, is_numeric, texts_column
 from stream_monitor.codecs.later import Later
 from stream_monitor.codecs.parts import Signals
 from stream_monitor.codecs.typed import Layout
@@ -138,6 +138,8 @@ class NativePart:
         self._tables: dict[int, RawTable] = {table[0]: table for table in found["tables"]}
         self._known = known
         self._vocabulary = vocabulary
+        # Asked of the vocabulary once, rather than of the texts of each column.
+        self._has_numeric = bool(vocabulary.each(is_numeric, np.bool_).any())
 
     @property
     def streams(self) -> list[tuple[str, str | None, str | None]]:
@@ -190,6 +192,7 @@ class NativePart:
                     _TYPES[types] if isinstance(types, int) else _array(types, np.uint8, index),
                     None if numbers is None else _array(numbers, np.float64, index),
                     None if codes is None else Texts(self._vocabulary, _array(codes, np.int64, index)),
+                    has_numeric=self._has_numeric,
                 )
                 if column.types is not JsonType.ABSENT:
                     yield name, column
@@ -201,11 +204,18 @@ def _array(data: bytes, dtype: type[Any], index: Int64s | None) -> NDArray[Any]:
 
 
 def _column(
-    types: NDArray[np.uint8] | JsonType, numbers: NDArray[np.float64] | None, texts: Texts | None
+    types: NDArray[np.uint8] | JsonType,
+    numbers: NDArray[np.float64] | None,
+    texts: Texts | None,
+    *,
+    has_numeric: bool,
 ) -> Column:
-    """Type a column, strings that are numbers among them, as columns.column does."""
-    if texts is None:
-        return Column(types if isinstance(types, JsonType) else agreed(types), numbers)
+    """Type a column, strings that are numbers among them, as columns.column does.
+
+    ``has_numeric``: whether the vocabulary of the texts has one that is a number.
+    """
+    if texts is None or not has_numeric:
+        return Column(types if isinstance(types, JsonType) else agreed(types), numbers, texts)
     of_texts = texts_column(texts)
     if types is JsonType.STRING:
         return of_texts
