@@ -11,6 +11,7 @@ mod number;
 mod numbers;
 mod numbers_bins;
 mod numbers_pass;
+mod numbers_rows;
 mod scan;
 mod text;
 mod words;

@@ -1,8 +1,9 @@
 //! The numbers of a block of rows, for stream_monitor/summary/native.py, which says what is promised.
 
 use crate::int64s;
-use crate::numbers_bins::{Found, Histogram, BINS};
-use crate::numbers_pass::{Asked, Said, CHUNK};
+use crate::numbers_bins::Found;
+use crate::numbers_pass::{Asked, Said};
+use crate::numbers_rows::{Numbers, Part, Room, Rows};
 use pyo3::buffer::{Element, PyBuffer, ReadOnlyCell};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
@@ -25,9 +26,6 @@ mod count {
     pub const WIDTH: usize = 18;
     pub const LOW_BITS: i64 = 32;
 }
-
-/// So many codes are sorted sooner than looked for among all bins.
-const FEW: usize = 20;
 
 /// Which signal it is of, its numbers, and where not every row has one: the type of each row (uint8), and by
 /// type whether it counts as a number.
@@ -68,13 +66,14 @@ pub fn summarise_numbers(
 ) -> PyResult<Vec<Bins>> {
     let cells = cells(values(&sizes)?)?;
     let rows = cells.last().map_or(0, |last| last.end);
-    let index = Rows::of(&index, rows)?;
+    let index = rows_of(&index, rows)?;
     let signals = match counts.shape() {
         [size, signals, count::WIDTH] if *size == cells.len() => *signals,
         shape => return Err(PyValueError::new_err(format!("counts: of shape {shape:?}"))),
     };
     let asked = asked(signals, &center, &ranges, &grids)?;
-    let columns = columns.iter().map(|column| Numbers::of(column, signals, index.end()));
+    let end = index.end();
+    let columns = columns.iter().map(|column| numbers_of(column, signals, end));
     let columns = columns.collect::<PyResult<Vec<_>>>()?;
     let (counts, least, most) = (writable(&counts)?, writable(&minimum)?, writable(&maximum)?);
     if least.len() != cells.len() * signals || most.len() != least.len() {
@@ -84,8 +83,8 @@ pub fn summarise_numbers(
     let told = cells.into_iter().enumerate().map(|(cell, rows)| {
         bins.clear();
         for column in &columns {
-            let first = (column.signal * BINS) as i64;
-            let said = room.say(column, &index, rows.clone(), &asked[column.signal], first, &mut bins);
+            let part = Part { column, index: &index, places: rows.clone(), asked: &asked[column.signal] };
+            let said = room.say(part, &mut bins);
             let place = cell * signals + column.signal;
             write(&said, &counts[place * count::WIDTH..][..count::WIDTH]);
             if let Some((lowest, highest)) = said.extremes() {
@@ -98,163 +97,34 @@ pub fn summarise_numbers(
     told.collect()
 }
 
-/// A column, its buffers as long as it takes.
-struct Numbers<'a> {
-    signal: usize,
-    numbers: &'a [ReadOnlyCell<f64>],
-    types: Option<(&'a [ReadOnlyCell<u8>], &'a [u8])>,
+fn numbers_of(column: &Column, signals: usize, rows: usize) -> PyResult<Numbers<'_>> {
+    let (signal, numbers, types) = column;
+    let numbers = values(numbers)?;
+    let types = types.as_ref().map(|(types, counted)| Ok::<_, PyErr>((values(types)?, &counted[..])));
+    let types = types.transpose()?;
+    if numbers.len() < rows || types.is_some_and(|(types, _)| types.len() < rows) || *signal >= signals {
+        return Err(PyIndexError::new_err(format!("signal {signal}: not as many rows as are looked at")));
+    }
+    Ok(Numbers { signal: *signal, numbers, types })
 }
 
-impl<'a> Numbers<'a> {
-    fn of(column: &'a Column, signals: usize, rows: usize) -> PyResult<Self> {
-        let (signal, numbers, types) = column;
-        let numbers = values(numbers)?;
-        let types = types.as_ref().map(|(types, counted)| Ok::<_, PyErr>((values(types)?, &counted[..])));
-        let types = types.transpose()?;
-        if numbers.len() < rows || types.is_some_and(|(types, _)| types.len() < rows) || *signal >= signals {
-            return Err(PyIndexError::new_err(format!("signal {signal}: not as many rows as are looked at")));
-        }
-        Ok(Numbers { signal: *signal, numbers, types })
-    }
-}
-
-/// Which rows of the columns are those that are looked at, one after the other.
-enum Rows {
-    From(usize, usize),
-    Picked(Vec<u32>),
-}
-
-impl Rows {
-    fn of(index: &Index<'_>, rows: usize) -> PyResult<Self> {
-        match index {
-            Index::Run(run) => Ok(Rows::From(run.indices(isize::MAX)?.start as usize, rows)),
-            Index::Picked(picked) => {
-                let picked = values(picked)?.iter().map(|row| u32::try_from(row.get()));
-                let picked = picked.collect::<Result<Vec<_>, _>>()?;
-                if picked.len() != rows {
-                    return Err(PyIndexError::new_err("index: not as many rows as cells have"));
-                }
-                Ok(Rows::Picked(picked))
+fn rows_of(index: &Index<'_>, rows: usize) -> PyResult<Rows> {
+    match index {
+        Index::Run(run) => {
+            let run = run.indices(isize::MAX)?;
+            if run.step != 1 {
+                return Err(PyIndexError::new_err("index: rows that do not follow one another"));
             }
+            Ok(Rows::From(run.start as usize, rows))
         }
-    }
-
-    /// Columns must have so many rows.
-    fn end(&self) -> usize {
-        match self {
-            Rows::From(start, rows) => start + rows,
-            Rows::Picked(rows) => rows.iter().max().map_or(0, |row| *row as usize + 1),
-        }
-    }
-}
-
-/// What is used again for each signal and cell.
-struct Room {
-    values: [f64; CHUNK],
-    codes: [i32; CHUNK],
-    histogram: Histogram,
-}
-
-impl Room {
-    fn new() -> Self {
-        Room { values: [0.0; CHUNK], codes: [0; CHUNK], histogram: Histogram::new() }
-    }
-
-    /// What the numbers of the rows at these places of the index say. Their bins are added to ``bins``, where
-    /// ``first`` is the key of bin 0.
-    fn say(
-        &mut self,
-        column: &Numbers,
-        index: &Rows,
-        places: Range<usize>,
-        asked: &Asked,
-        first: i64,
-        bins: &mut Found,
-    ) -> Said {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: this processor has the instructions.
-            return unsafe { self.say_by_eight(column, index, places, asked, first, bins) };
-        }
-        self.say_plainly(column, index, places, asked, first, bins)
-    }
-
-    /// The same with vectors twice as wide as every processor has. They calculate alike.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    unsafe fn say_by_eight(
-        &mut self,
-        column: &Numbers,
-        index: &Rows,
-        places: Range<usize>,
-        asked: &Asked,
-        first: i64,
-        bins: &mut Found,
-    ) -> Said {
-        self.say_plainly(column, index, places, asked, first, bins)
-    }
-
-    #[inline(always)]
-    fn say_plainly(
-        &mut self,
-        column: &Numbers,
-        index: &Rows,
-        places: Range<usize>,
-        asked: &Asked,
-        first: i64,
-        bins: &mut Found,
-    ) -> Said {
-        let (mut said, mut last) = (Said::nothing(), 0);
-        for start in places.clone().step_by(CHUNK) {
-            let size = self.take(column, index, start..places.end.min(start + CHUNK));
-            last = said.add(&mut self.values[..size], &mut self.codes, asked);
-            self.histogram.add(&self.codes[..last]);
-        }
-        if places.len() <= FEW {
-            self.histogram.tell_few(&mut self.codes[..last], first, bins);
-        } else if let Some((least, most)) = said.codes() {
-            self.histogram.tell_between(least, most, first, bins);
-        }
-        said
-    }
-
-    /// Take the numbers there into ``values``. How many there are.
-    #[inline(always)]
-    fn take(&mut self, column: &Numbers, index: &Rows, places: Range<usize>) -> usize {
-        let size = places.len();
-        match (index, column.types) {
-            (Rows::From(start, _), None) => {
-                let numbers = &column.numbers[start + places.start..start + places.end];
-                self.values.iter_mut().zip(numbers).for_each(|(value, number)| *value = number.get());
-                size
+        Index::Picked(picked) => {
+            let picked = values(picked)?.iter().map(|row| u32::try_from(row.get()));
+            let picked = picked.collect::<Result<Vec<_>, _>>()?;
+            if picked.len() != rows {
+                return Err(PyIndexError::new_err("index: not as many rows as cells have"));
             }
-            (Rows::Picked(rows), None) => {
-                let rows = self.values.iter_mut().zip(&rows[places]);
-                rows.for_each(|(value, row)| *value = column.numbers[*row as usize].get());
-                size
-            }
-            (Rows::From(start, _), Some(types)) => {
-                self.take_counted(column, types, start + places.start..start + places.end)
-            }
-            (Rows::Picked(rows), Some(types)) => {
-                self.take_counted(column, types, rows[places].iter().map(|row| *row as usize))
-            }
+            Ok(Rows::Picked(picked))
         }
-    }
-
-    #[inline(always)]
-    fn take_counted(
-        &mut self,
-        column: &Numbers,
-        (types, counted): (&[ReadOnlyCell<u8>], &[u8]),
-        rows: impl Iterator<Item = usize>,
-    ) -> usize {
-        let mut size = 0;
-        for row in rows {
-            self.values[size] = column.numbers[row].get();
-            size += usize::from(counted.get(usize::from(types[row].get())).is_some_and(|one| *one > 0));
-        }
-        size
     }
 }
 
