@@ -103,6 +103,7 @@ def _decode() -> Stage:
 
 
 def _observe() -> Stage:
+    """Without the compiled kernel, as decoding."""
     settings = config()
     batch, references = (
         JsonCodec(settings, native=False).decode(records(events(EVENTS, rate=1_000))),
@@ -110,7 +111,7 @@ def _observe() -> Stage:
     )
 
     def work() -> None:
-        observer = Observer(settings, references)
+        observer = Observer(settings, references, native=False)
         observer.add(batch)
         observer.flush()
 

@@ -83,11 +83,12 @@ class Backlog:
 
     Which rows are summarised together is in no answer, for summaries merge. Memory: the summaries (with
     segments SUMMARIES_MAX, or twice as many as are kept), and of what waits a batch, ROWS_MAX rows of a
-    stream, VALUES_MAX values in all and one vocabulary of texts.
+    stream, VALUES_MAX values in all and one vocabulary of texts. ``native``: as ``summarise`` has it.
     """
 
-    def __init__(self, shape_of: Callable[[str], Shape]) -> None:
+    def __init__(self, shape_of: Callable[[str], Shape], *, native: bool = True) -> None:
         self._shape_of = shape_of
+        self._native = native
         self._summaries = Summaries()
         self._bound_at = SUMMARIES_MAX
         self._sources: dict[Source, int] = {}
@@ -135,7 +136,7 @@ class Backlog:
         rows = Rows.joined(self._waiting.pop(columns))
         self._values -= self._rows.pop(columns) * columns.width
         shape = self._shape_of(columns.stream.model)
-        _add_rows(columns.stream, rows, list(self._sources), shape, self._summaries)
+        _add_rows(columns.stream, rows, list(self._sources), shape, self._summaries, native=self._native)
         if len(self._summaries) >= self._bound_at:
             self._summaries = self._summaries.bounded(self._segments_max)
             self._bound_at = max(SUMMARIES_MAX, 2 * len(self._summaries))
@@ -188,7 +189,7 @@ def _count_late(group: Group, rows: Int64s, shape: Shape, judged: Judged, summar
 
 
 def _add_rows(
-    stream: Stream, rows: Rows, sources: Sequence[Source], shape: Shape, summaries: Summaries
+    stream: Stream, rows: Rows, sources: Sequence[Source], shape: Shape, summaries: Summaries, *, native: bool
 ) -> None:
     """Summarise rows of one stream, in order of their slices, and once more by each field of segments."""
     parts: list[tuple[Stream, Plan, Columns]] = [
@@ -207,7 +208,7 @@ def _add_rows(
         for block, cells, which in parting.blocks(rows_max):
             offsets = rows.offsets(block, cells.sizes, sources)
             for of, plan, columns in parts:
-                found = summarise(columns, plan, cells)
+                found = summarise(columns, plan, cells, native=native)
                 for cell, summary, ends in zip(which, found, offsets, strict=True):
                     summary.offsets = ends.copy()
                     part, start = parting.segments[cell], parting.slices[cell] * shape.slice_ms
@@ -225,14 +226,16 @@ class Observer:
     """Batches in, deltas out: what an observe worker holds between two commits.
 
     ``clocks``: set that of a source before its first batch if it was read before; drop it with the source.
+    ``native``: by the compiled kernel where it is installed, which changes nothing but the cost.
     """
 
-    def __init__(self, config: Config, references: ReferenceShapes) -> None:
+    def __init__(self, config: Config, references: ReferenceShapes, *, native: bool = True) -> None:
         self.clocks: dict[Source, Clock] = {}
         self._config = config
         self._references = references
         self._shapes: dict[str, Shape] = {}
-        self._backlog = Backlog(self._shape_of)
+        self._native = native
+        self._backlog = Backlog(self._shape_of, native=native)
         self._counts: dict[Source, RowCounts] = {}
 
     def add(self, batch: Batch) -> None:
@@ -257,7 +260,7 @@ class Observer:
 
     def discard(self) -> None:
         """Forget everything since the last flush. The clocks have moved on: set them back where needed."""
-        self._backlog = Backlog(self._shape_of)
+        self._backlog = Backlog(self._shape_of, native=self._native)
         self._counts = {}
 
     def _count(self, batch: Batch, judged: Judged) -> None:

@@ -17,6 +17,7 @@ ROOMS = [
     "config",
     "watermark",
     "state",
+    "native",
     "summary",
     "codecs",
     "quality",

@@ -1,4 +1,5 @@
-//! JSON bytes to columns, for stream_monitor/codecs/native.py, which says what is promised.
+//! JSON bytes to columns, for stream_monitor/codecs/native.py; the numbers of columns to what a summary says of
+//! them, for stream_monitor/summary/native.py. These say what is promised.
 
 mod columns;
 mod dictionary;
@@ -7,6 +8,10 @@ mod fits;
 mod layout;
 mod names;
 mod number;
+mod numbers;
+mod numbers_bins;
+mod numbers_pass;
+mod numbers_rows;
 mod scan;
 mod text;
 mod words;
@@ -20,7 +25,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyList, PyString};
 
 /// What the caller must know to speak with this module. Another number, another form.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// A column: its types (one for all rows, or uint8), numbers (float64) and codes of texts (int64).
 type Column = (Py<PyAny>, Option<Py<PyBytes>>, Option<Py<PyBytes>>);
@@ -207,5 +212,6 @@ impl Ids {
 #[pymodule]
 fn stream_monitor_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("FORM", FORM)?;
+    module.add_function(wrap_pyfunction!(numbers::summarise_numbers, module)?)?;
     module.add_class::<Kernel>()
 }

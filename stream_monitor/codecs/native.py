@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_monitor import native
 from stream_monitor.codecs.columns import agreed, is_numeric, texts_column
 from stream_monitor.codecs.later import Later
 from stream_monitor.codecs.parts import Signals
@@ -22,9 +22,6 @@ from stream_monitor.codecs.typed import Layout
 from stream_monitor.codecs.wanted import Wanted
 from stream_monitor.events import Column, Int64s, JsonType
 from stream_monitor.summary.vocabulary import Texts, Vocabulary
-
-FORM = 1
-"""Of the module: one that speaks another is not used."""
 
 _TYPES = tuple(JsonType)
 
@@ -59,11 +56,8 @@ class Kernel(Protocol):
 
 def installed() -> type[Kernel] | None:
     """Give the kernel, None where the module is missing or of another form."""
-    try:
-        module = import_module("stream_monitor_native")
-    except ImportError:
-        return None
-    return cast("type[Kernel]", module.Kernel) if module.FORM == FORM else None
+    module = native.installed()
+    return None if module is None else cast("type[Kernel]", module.Kernel)
 
 
 @dataclass(frozen=True, slots=True)

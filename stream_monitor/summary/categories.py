@@ -62,8 +62,9 @@ class Named:
     @classmethod
     def of(cls, counts: Mapping[str, int], reference: frozenset[str]) -> Named:
         """Of counts by bounded text."""
-        kept = {text: counts[text] for text in reference.intersection(counts)}
-        named = cls(kept, {text: count for text, count in counts.items() if text not in kept})
+        kept = {text: counts[text] for text in reference.intersection(counts)} if reference else {}
+        others = {text: n for text, n in counts.items() if text not in kept} if kept else dict(counts)
+        named = cls(kept, others)
         named._trim(_UNTRIMMED_MAX)
         return named
 

@@ -6,16 +6,16 @@ Rows are grouped into *cells* (slices of time), and each cell becomes a summary.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import compress, pairwise
+from itertools import compress
 from typing import Final
 
 import numpy as np
 
 from stream_monitor.events import Column, Int64s
-from stream_monitor.summary.codes import BINS
+from stream_monitor.summary import native as kernel
+from stream_monitor.summary import numbers as plain
 from stream_monitor.summary.counts import TYPES, Count
-from stream_monitor.summary.histogram import Keys, Tally, sum_by_key
-from stream_monitor.summary.numbers import summarise_numbers
+from stream_monitor.summary.histogram import Keys
 from stream_monitor.summary.plan import MIXED, Cells, Plan, types_in, types_of
 from stream_monitor.summary.summary import Summary
 from stream_monitor.summary.texts import summarise_texts
@@ -34,17 +34,20 @@ def block_rows(signals: int) -> int:
     return min(BLOCK_ROWS, BLOCK_VALUES // max(signals, 1))
 
 
-def summarise(columns: Mapping[str, Column], plan: Plan, cells: Cells) -> list[Summary]:
+def summarise(
+    columns: Mapping[str, Column], plan: Plan, cells: Cells, *, native: bool = True
+) -> list[Summary]:
     """One summary per cell, with its rows and signals. At most BLOCK_ROWS rows in all.
 
-    ``plan`` is made of the names of these columns.
+    ``plan`` is made of the names of these columns. ``native``: by the compiled kernel where it is installed,
+    which changes the cost and nothing else.
     """
     chosen = [columns[name] for name in plan.signals]
     types = types_of(chosen)
     counts = np.zeros((len(cells), len(chosen), len(Count)), np.int64)
     _count_types(chosen, types, plan, cells, counts)
-    numbers = summarise_numbers(chosen, types, plan, cells, counts)
-    bins = _tallies(numbers.keys, len(cells), len(chosen) * BINS)
+    compiled = native and kernel.is_installed()
+    numbers = (kernel if compiled else plain).summarise_numbers(chosen, types, plan, cells, counts)
     texts = summarise_texts(chosen, types, plan, cells, counts)
     values = counts[:, :, TYPES].sum(axis=2)
     summaries = []
@@ -61,7 +64,7 @@ def summarise(columns: Mapping[str, Column], plan: Plan, cells: Cells) -> list[S
             counts=counts[cell],
             minimum=numbers.minimum[cell],
             maximum=numbers.maximum[cell],
-            bins=bins[cell],
+            bins=numbers.bins[cell],
             buckets=buckets,
             named=named,
         )
@@ -93,17 +96,3 @@ def _by_type(column: Column, cells: Cells) -> Int64s:
     if size > 1:
         keys = keys + np.repeat(np.arange(size) * MIXED, cells.sizes)
     return np.bincount(keys, minlength=size * MIXED).reshape(size, MIXED)[:, 1:]
-
-
-def _tallies(keys: Keys, cells: int, width: int) -> list[Tally]:
-    """A tally per cell of keys in cell * width + (0..width-1)."""
-    if cells == 1:
-        tally = Tally(width)
-        tally.add(keys)
-        return [tally]
-    found, totals = sum_by_key(keys, None, cells * width)
-    ends = np.searchsorted(found, np.arange(cells + 1) * width)
-    return [
-        Tally.of(found[first:last] - cell * width, totals[first:last].copy(), width)
-        for cell, (first, last) in enumerate(pairwise(ends.tolist()))
-    ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from stream_monitor.events import Column, Float64s, Int64s
 from stream_monitor.summary.codes import BINS, bins_of, fine_codes
 from stream_monitor.summary.counts import LOW_BITS, Count
 from stream_monitor.summary.grid import STEPS_MAX, steps_of
-from stream_monitor.summary.histogram import Keys
+from stream_monitor.summary.histogram import Keys, Tally, sum_by_key
 from stream_monitor.summary.plan import MIXED, Cells, Grids, Plan, Ranges, Table, starts_of, types_in
 
 _INT32_MAX = np.iinfo(np.int32).max
@@ -28,12 +29,9 @@ Place = tuple[Int64s, Int64s]
 
 @dataclass(slots=True)
 class Numbers:
-    """What the numbers of a block say. ``minimum`` and ``maximum`` are float32 (C, S).
+    """What the numbers of a block say, by cell and signal. ``bins``: of each cell signal * BINS + bin."""
 
-    ``keys`` of the histogram: (cell * S + signal) * BINS + bin, one for each number.
-    """
-
-    keys: Keys
+    bins: list[Tally]
     minimum: NDArray[np.float32]
     maximum: NDArray[np.float32]
 
@@ -65,27 +63,32 @@ class _Segments:
         return self.cell, self.signal
 
 
+def no_numbers(cells: int, signals: int) -> Numbers:
+    """What a block without any says."""
+    minimum = np.full((cells, signals), np.inf, np.float32)
+    return Numbers([Tally(signals * BINS) for _ in range(cells)], minimum, -minimum)
+
+
 def summarise_numbers(
     columns: Sequence[Column], types: Sequence[int], plan: Plan, cells: Cells, counts: Int64s
 ) -> Numbers:
     """Write what is counted and summed into ``counts`` (C, S, len(Count)), and return the rest."""
     size, signals = len(cells), len(plan.signals)
-    minimum = np.full((size, signals), np.inf, np.float32)
-    maximum = np.full((size, signals), -np.inf, np.float32)
+    numbers = no_numbers(size, signals)
     segments = _finite(*_gather(columns, types, plan, cells), size, counts)
     if len(segments.lengths) == 0:
-        return Numbers(np.empty(0, np.int32), minimum, maximum)
+        return numbers
     if plan.ranges is not None:
         _judge_range(segments.only(plan.ranges.declared), plan.ranges, counts)
     if plan.grids is not None:
         _sum_grid(segments.only(plan.grids.declared), plan.grids, counts)
-    centered = segments.flat if plan.center is None else segments.flat - segments.spread(plan.center)
     with np.errstate(over="ignore"):
+        centered = segments.flat if plan.center is None else segments.flat - segments.spread(plan.center)
         values = centered.astype(np.float32)
     starts = starts_of(segments.lengths)
     # Adding zero makes -0.0 zero: which of the two is the least would depend on order.
-    minimum[segments.place] = np.minimum.reduceat(values, starts) + np.float32(0)
-    maximum[segments.place] = np.maximum.reduceat(values, starts) + np.float32(0)
+    numbers.minimum[segments.place] = np.minimum.reduceat(values, starts) + np.float32(0)
+    numbers.maximum[segments.place] = np.maximum.reduceat(values, starts) + np.float32(0)
     codes = fine_codes(values)
     _write_sums(codes.astype(np.float64), starts, segments.place, _FINE, counts)
     first = (segments.cell * signals + segments.signal) * BINS
@@ -93,7 +96,8 @@ def summarise_numbers(
     if size * signals * BINS > _INT32_MAX:
         keys = keys.astype(np.int64)
     keys += np.repeat(first.astype(keys.dtype), segments.lengths)
-    return Numbers(keys, minimum, maximum)
+    numbers.bins = _tallies(keys, size, signals * BINS)
+    return numbers
 
 
 def _gather(
@@ -163,3 +167,17 @@ def _write_sums(
     squares = np.add.reduceat(whole, starts).astype(np.int64)
     counts[*place, high] = squares >> LOW_BITS
     counts[*place, low] = squares & ((1 << LOW_BITS) - 1)
+
+
+def _tallies(keys: Keys, cells: int, width: int) -> list[Tally]:
+    """A tally per cell of keys in cell * width + (0..width-1)."""
+    if cells == 1:
+        tally = Tally(width)
+        tally.add(keys)
+        return [tally]
+    found, totals = sum_by_key(keys, None, cells * width)
+    ends = np.searchsorted(found, np.arange(cells + 1) * width)
+    return [
+        Tally.of(found[first:last] - cell * width, totals[first:last].copy(), width)
+        for cell, (first, last) in enumerate(pairwise(ends.tolist()))
+    ]
