@@ -82,7 +82,7 @@ class Nothing:
 class Joiner:
     """``sources`` are all that the elements of this partition number come from.
 
-    What is new since the last write is held in a table: some 500 bytes a row. Any method may raise
+    What is new since the last write is held in a table: some 600 bytes a row. Any method may raise
     StoreDamagedError.
     """
 
