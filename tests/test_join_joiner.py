@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from stream_monitor.config import Labels
 from stream_monitor.events import Int64s, Source
 from stream_monitor.join.entries import Prediction
-from stream_monitor.join.joiner import CORRECTED, DUPLICATE, WITHDRAWN, Joiner, Nothing
+from stream_monitor.join.joiner import Joiner
 from stream_monitor.join.matching import ELEMENTS_MAX, Change
+from stream_monitor.join.outcome import CORRECTED, DUPLICATE, WITHDRAWN, Nothing
 from stream_monitor.join.rows import LabelRows, PredictionRows
 from stream_monitor.join.store import MemoryStore, Position, Store, bucket_ms
 from stream_monitor.runtime.store import Memory, RocksStore

@@ -10,27 +10,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress, repeat
-from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream_monitor.config import Labels
-from stream_monitor.events import Int64s, Source
+from stream_monitor.events import Source
 from stream_monitor.join.entries import Again, Element, Label, Prediction, keys_of
-from stream_monitor.join.matching import Change, Known, Standing, same
+from stream_monitor.join.matching import Known, Standing, same
+from stream_monitor.join.outcome import CORRECTED, DUPLICATE, WITHDRAWN, Outcome
 from stream_monitor.join.rows import LabelRows, PredictionRows, R, Rows
 from stream_monitor.join.store import Key, Position, Store, bucket_ms
 from stream_monitor.join.table import Held, Lone, Table
 from stream_monitor.watermark import NEVER
 
 T = TypeVar("T")
-
-DUPLICATE: Final = 1
-CORRECTED: Final = 2
-WITHDRAWN: Final = 4
-"""What a label is to the one of its id, topic and model before it, within a horizon: added up where several
-hold."""
 
 
 class _Arrived(NamedTuple):
@@ -40,43 +34,6 @@ class _Arrived(NamedTuple):
     held: list[Held | None]
     bucket: list[int]
     since: list[int]
-
-
-class Outcome(Protocol):
-    """Takes what elements change."""
-
-    def predicted(self, rows: PredictionRows, joinable: NDArray[np.bool_]) -> None:
-        """These predictions came, and those that are ``joinable`` (n,) are kept."""
-
-    def labeled(self, rows: LabelRows, facts: Sequence[int]) -> None:
-        """These labels came; each with the sum of the facts that hold for it."""
-
-    def paired(
-        self, ones: Sequence[Prediction], time: Int64s, at: Int64s, delay_ms: Int64s, values: Sequence[Any]
-    ) -> None:
-        """As ``changed``, of many predictions that have their first label, each with its value."""
-
-    def changed(self, one: Prediction, time: int, at: int, change: Change, delay_ms: int) -> None:
-        """A label changed what counts for a prediction of ``time``, in the slice that holds ``at``."""
-
-    def count(self, name: str) -> None:
-        """Something happened once more."""
-
-
-class Nothing:
-    """The outcome that nobody asks for: of elements that are read again."""
-
-    def predicted(self, rows: PredictionRows, joinable: NDArray[np.bool_]) -> None: ...
-
-    def labeled(self, rows: LabelRows, facts: Sequence[int]) -> None: ...
-
-    def paired(
-        self, ones: Sequence[Prediction], time: Int64s, at: Int64s, delay_ms: Int64s, values: Sequence[Any]
-    ) -> None: ...
-
-    def changed(self, one: Prediction, time: int, at: int, change: Change, delay_ms: int) -> None: ...
-
-    def count(self, name: str) -> None: ...
 
 
 class Joiner:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stream_monitor.events import Batch, Int64s, LabelBatch, Source
-from stream_monitor.join.joiner import Joiner, Nothing, Outcome
+from stream_monitor.join.joiner import Joiner
+from stream_monitor.join.outcome import Nothing, Outcome
 from stream_monitor.join.pairs import Pairs
 from stream_monitor.join.rows import LabelRows, PredictionRows
 from stream_monitor.join.store import Position, Store, StoreDamagedError

@@ -18,8 +18,8 @@ from stream_monitor.events import Column, Delta, DeltaKind, Int64s, JsonType, Sl
 from stream_monitor.join.cells import Cells, summaries_of
 from stream_monitor.join.changes import Changes, Row
 from stream_monitor.join.entries import Prediction
-from stream_monitor.join.joiner import CORRECTED, DUPLICATE, WITHDRAWN
 from stream_monitor.join.matching import Change
+from stream_monitor.join.outcome import CORRECTED, DUPLICATE, WITHDRAWN
 from stream_monitor.join.rows import LabelRows, PredictionRows, StreamKey
 from stream_monitor.quality.cohorts import Cohort, Cohorts, cohorts_of
 from stream_monitor.quality.shape import shape_hash
