@@ -6,15 +6,25 @@ import pytest
 
 from stream_monitor.config import Labels
 from stream_monitor.errors import FormatError
-from stream_monitor.join.entries import KEY_BYTES, Again, Element, Label, Prediction, decode, encode, key_of
+from stream_monitor.join.entries import (
+    KEY_BYTES,
+    Again,
+    Elements,
+    Label,
+    Prediction,
+    decode,
+    encode,
+    key_of,
+    keys_of,
+)
 from stream_monitor.join.store import BUCKETS, FORM, bucket_ms, history_ms
 
-ELEMENTS: list[Element] = [
+ELEMENTS: Elements = (
     Prediction("p", 600_000_000, 1_500, "churn", "3", "live", ("country=DE",), ((None, 0.25),)),
     Again("p", 600_001_000, "churn", "3", "live"),
     Label("l", 1 << 40, 2, -5, 0, None, {"amount": 7}),
     Label("l", 9, 0, 0, 0, "churn", None),
-]
+)
 BYTES = (
     "94"
     "9900a170ce23c34600cd05dca5636875726ea133a46c69766591aa636f756e7472793d44459192c0cb3fd0000000000000"
@@ -26,10 +36,25 @@ BYTES = (
 
 def test_entries_have_the_bytes_that_they_always_had() -> None:
     """Other bytes need another FORM, so that no store is read as what it is not."""
-    assert FORM == 1
+    assert FORM == 2
     assert encode(ELEMENTS).hex() == BYTES
     assert encode(decode(bytes.fromhex(BYTES))).hex() == BYTES
-    assert key_of("p-1").hex() == "7083e30344774110508e4736d10d3bc2"
+    assert key_of("p-1") == b"p-1"
+    assert key_of("a payment of 2026").hex() == "ffcdda240d69c348097c63bca912d579"
+
+
+def test_ids_have_keys_of_their_own_whatever_else_is_asked() -> None:
+    ids = ["", "a", "16 bytes of text", "\ud800", "é" * 8, "é" * 9, "17 bytes of text.", "\ud800" * 6]
+    keys = keys_of(ids)
+    assert keys == [key_of(one) for one in ids]
+    assert len(set(keys)) == len(ids)
+    assert {len(key) for key in keys[-3:]} == {KEY_BYTES}
+    assert max(map(len, keys)) == KEY_BYTES
+
+
+def test_no_id_is_the_key_of_a_longer_one() -> None:
+    with pytest.raises(UnicodeDecodeError):
+        key_of("a payment of 2026").decode("utf-8", "surrogatepass")
 
 
 def test_a_prediction_takes_few_bytes() -> None:

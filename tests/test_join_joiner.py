@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stream_monitor.config import Labels
-from stream_monitor.events import Source
+from stream_monitor.events import Int64s, Source
 from stream_monitor.join.entries import Prediction
-from stream_monitor.join.joiner import CORRECTED, DUPLICATE, WITHDRAWN, Joiner, Nothing
+from stream_monitor.join.joiner import Joiner
 from stream_monitor.join.matching import ELEMENTS_MAX, Change
+from stream_monitor.join.outcome import CORRECTED, DUPLICATE, WITHDRAWN, Nothing
 from stream_monitor.join.rows import LabelRows, PredictionRows
 from stream_monitor.join.store import MemoryStore, Position, Store, bucket_ms
 from stream_monitor.runtime.store import Memory, RocksStore
@@ -88,6 +89,13 @@ class Seen:
 
     def labeled(self, rows: LabelRows, facts: Sequence[int]) -> None:
         self.labels.update(zip(rows.ids, rows.offset.tolist(), facts, strict=True))
+
+    def paired(
+        self, ones: Sequence[Prediction], time: Int64s, at: Int64s, delay_ms: Int64s, values: Sequence[Any]
+    ) -> None:
+        columns = time.tolist(), at.tolist(), delay_ms.tolist(), values
+        for one, of, changed_at, delay, value in zip(ones, *columns, strict=True):
+            self.changed(one, of, changed_at, Change("pairs", None, value), delay)
 
     def changed(self, one: Prediction, time: int, at: int, change: Change, delay_ms: int) -> None:
         stream = one.topic, one.model, one.version, one.role, one.inputs
@@ -181,11 +189,15 @@ Step = tuple[Source, int]
 
 
 class Driver:
-    """Reads a history in steps. What is flushed counts; what is discarded is read again."""
+    """Reads a history in steps. What is flushed counts; what is discarded is read again. Of what was written
+    ``recent_max`` ids are remembered: with one, some are asked of the store, and some are not."""
 
-    def __init__(self, history: History, store: Store, policy: Literal["first", "last"]) -> None:
+    def __init__(
+        self, history: History, store: Store, policy: Literal["first", "last"], recent_max: int = 1
+    ) -> None:
         self.history, self.clocks = history, clocks_of(history)
         self.joiner = Joiner(store, labels(policy), history)
+        self.recent_max = recent_max
         self.next = dict.fromkeys(history, 0)
         self.committed = dict(self.next)
         self.seen, self.pending = Seen(), Seen()
@@ -220,6 +232,7 @@ class Driver:
 
     def flush(self) -> None:
         self.joiner.written(self.positions())
+        self.joiner.trim(self.recent_max)
         self.seen += self.pending
         self.pending, self.committed = Seen(), dict(self.next)
 
@@ -472,3 +485,24 @@ def test_the_elements_of_one_id_are_bounded() -> None:
     streams = [predicted(stream=("a", str(number), "live")) for number in range(ELEMENTS_MAX + 3)]
     seen = Driver({P: streams, L: [], Q: [], M: []}, MemoryStore(), "last").finish()
     assert seen.counts == {"predictions_over_limit": 3}
+
+
+@STORES
+@pytest.mark.parametrize("most", [0, 3, 1_000])
+def test_nothing_depends_on_what_is_remembered_between_two_writes(new_store: NewStore, most: int) -> None:
+    """Ten of each kind are written before what joins them comes, of each the half that is plain."""
+    first = {
+        P: [Element(P, f"p{number}", 100) for number in range(10)],
+        L: [Element(L, f"l{number}", 100, value=1) for number in range(10)],
+    }
+    then = {
+        P: [Element(P, f"l{number}", 100 + 1_000 * (number % 2)) for number in range(10)],
+        L: [Element(L, f"p{number}", 100 + 1_000 * (number % 2), value=2) for number in range(10)],
+    }
+    history: History = {source: [*first.get(source, ()), *then.get(source, ())] for source in SOURCES}
+    with new_store() as store:
+        driver = Driver(history, store, "last", most)
+        driver.read(P, 10)
+        driver.read(L, 10)
+        driver.flush()
+        assert_equal(driver.finish(), expected(history, "last"))

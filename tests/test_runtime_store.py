@@ -64,13 +64,12 @@ def test_what_is_written_is_there_and_after_a_restart_too(path: Path) -> None:
     expected = {one: {7: b"d", 9: b"c"}, other: {7: b"b"}}
     stands = {P: Position("id", 5, 11, None), L: Position("id", 1, None, 4)}
     keys = [one, other, key_of("none"), one]
-    assert store.get(keys, 0, 10) == expected
+    assert store.get(keys) == expected
     assert store.positions() == stands
-    assert store.get([one], 8, 10) == {one: {9: b"c"}}
-    assert store.get([one], 10, 20) == {}
+    assert store.get([key_of("none")]) == store.get([]) == {}
     store.close()
     again = opened(path)
-    assert again.get(keys, 0, 10) == expected
+    assert again.get(keys) == expected
     assert again.positions() == stands
     again.close()
 
@@ -81,12 +80,12 @@ def test_dropped_buckets_are_gone_from_the_disk(path: Path) -> None:
     before = _size(path)
     store.write({2: {key_of("0"): b"kept"}}, {})
     assert store.drop_before(2) == 1
-    assert store.get([key_of("0")], 0, 9) == {key_of("0"): {2: b"kept"}}
+    assert store.get([key_of("0")]) == {key_of("0"): {2: b"kept"}}
     assert store.drop_before(2) == 0
     assert _size(path) < before / 2
     store.close()
     again = opened(path)
-    assert again.get([key_of("0")], 0, 9) == {key_of("0"): {2: b"kept"}}
+    assert again.get([key_of("0")]) == {key_of("0"): {2: b"kept"}}
     again.close()
 
 
@@ -129,8 +128,8 @@ def test_a_killed_writer_leaves_whole_writes_and_all_of_them(path: Path, writes:
     assert stands in {said, said + 1}, "what was said to be written is there"
     for number in (stands - 1, stands):
         keys = [key_of(f"{number}/{i}") for i in range(50)]
-        there = store.get(keys, 7, 7), store.get(keys, number // 40, number // 40)
-        assert [len(one) for one in there] == ([50, 50] if number < stands else [0, 0])
+        there = [set(entries) for entries in store.get(keys).values()]
+        assert there == ([{7, number // 40}] * 50 if number < stands else [])
     store.close()
 
 
@@ -145,7 +144,7 @@ def test_flipped_bytes_are_told_as_damage_and_never_as_entries(path: Path) -> No
         raw[place] ^= 0xFF
     _sst(path).write_bytes(raw)
     with pytest.raises(StoreDamagedError, match=r"store .*: damaged: Corruption.*; to be rebuilt"):
-        opened(path).get(keys, 0, 9)
+        opened(path).get(keys)
 
 
 @pytest.mark.parametrize("name", ["CURRENT", "MANIFEST-*", "*.sst"])
@@ -154,7 +153,7 @@ def test_a_missing_file_is_damage(path: Path, name: str) -> None:
     for one in path.glob(name):
         one.unlink()
     with pytest.raises(StoreDamagedError, match="to be rebuilt"):
-        opened(path).get(keys, 0, 9)
+        opened(path).get(keys)
 
 
 def test_a_truncated_file_is_damage(path: Path) -> None:
@@ -162,7 +161,7 @@ def test_a_truncated_file_is_damage(path: Path) -> None:
     with _sst(path).open("r+b") as file:
         file.truncate(5_000)
     with pytest.raises(StoreDamagedError, match="to be rebuilt"):
-        opened(path).get(keys, 0, 9)
+        opened(path).get(keys)
 
 
 def test_a_store_of_another_form_is_not_read(path: Path) -> None:
@@ -203,7 +202,7 @@ def test_a_disk_that_is_full_is_no_damage_and_takes_a_write_whole_or_not_at_all(
     store.close()
     again = opened(Path(shutil.copytree(path, path.with_name("copy"))))
     assert again.positions() == {P: Position("id", 1, 1, None)}
-    assert again.get(keys, 5, 5) == {key: {5: b"first"} for key in keys}
+    assert again.get(keys) == {key: {5: b"first"} for key in keys}
     again.close()
 
 

@@ -9,7 +9,7 @@ compression takes them away.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +18,10 @@ from stream_monitor.errors import FormatError
 from stream_monitor.join.store import Entry, Key
 
 KEY_BYTES = 16
-"""Two of a billion ids have one key with a probability of 2^-69; they would be joined as one."""
+"""Of a key at most. Two of a billion longer ids have one with a probability of 2^-61, and would be joined as
+one; no shorter ids have."""
+_DIGEST = b"\xff"
+"""Begins the key of an id that is longer: no UTF-8 begins with it."""
 
 
 class Prediction(msgspec.Struct, array_like=True, gc=False, tag=0):
@@ -62,21 +65,35 @@ class Label(msgspec.Struct, array_like=True, gc=False, tag=2):
 
 Element = Prediction | Again | Label
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[Element])
+Elements = tuple[Element, ...]
+"""Those of one id in one bucket."""
+
+encode: Callable[[Elements], Entry] = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(Elements)
 
 
 def key_of(identifier: str) -> Key:
-    """The key of an id. Cost: 0.7 us."""
-    raw = identifier.encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(raw, digest_size=KEY_BYTES, usedforsecurity=False).digest()
+    """The key of an id: itself where it is short, so that ids which are counted up lie side by side."""
+    (key,) = keys_of((identifier,))
+    return key
 
 
-def encode(elements: Sequence[Element]) -> Entry:
-    return _encoder.encode(elements)
+def keys_of(identifiers: Sequence[str]) -> list[Key]:
+    """The key of each id. Cost: 0.1 us, and 0.4 us where it has more than KEY_BYTES."""
+    try:
+        keys = list(map(str.encode, identifiers))
+    except UnicodeEncodeError:
+        keys = [one.encode("utf-8", "surrogatepass") for one in identifiers]
+    if max(map(len, keys), default=0) > KEY_BYTES:
+        return [key if len(key) <= KEY_BYTES else _digest(key) for key in keys]
+    return keys
 
 
-def decode(entry: Entry) -> list[Element]:
+def _digest(raw: bytes) -> Key:
+    return _DIGEST + hashlib.blake2b(raw).digest()[: KEY_BYTES - 1]
+
+
+def decode(entry: Entry) -> Elements:
     """Raises FormatError: what is damaged the store itself would have found."""
     try:
         return _decoder.decode(entry)

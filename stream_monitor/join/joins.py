@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stream_monitor.events import Batch, Int64s, LabelBatch, Source
-from stream_monitor.join.joiner import Joiner, Nothing, Outcome
+from stream_monitor.join.joiner import Joiner
+from stream_monitor.join.outcome import Nothing, Outcome
 from stream_monitor.join.pairs import Pairs
 from stream_monitor.join.rows import LabelRows, PredictionRows
 from stream_monitor.join.store import Position, Store, StoreDamagedError
+from stream_monitor.join.table import RECENT_MAX
 from stream_monitor.quality.values import inputs_of
 from stream_monitor.summary.segments import segments_of
 from stream_monitor.watermark import Clock, Observed, RowCounts, judge
@@ -31,8 +33,8 @@ class Joins:
 
     ``topics``: all that are joined, where they are not those of the configuration. What ``add`` takes must be
     of partition numbers that are open. What adds or writes may raise StoreDamagedError, as the store does;
-    ``discard`` and going back have to follow. Memory: 300 bytes of each row since the last commit, as much of
-    each pair, and what the stores take.
+    ``discard`` and going back have to follow. Memory: 600 bytes of each row since the last commit, as much of
+    RECENT_MAX ids that wait, 300 of each pair, and what the stores take.
     """
 
     def __init__(self, config: Config, topics: Sequence[str] | None = None) -> None:
@@ -123,6 +125,7 @@ class Joins:
     def _write(self, partition: int, positions: Mapping[Source, Position]) -> None:
         own = {source: one for source, one in positions.items() if source.partition == partition}
         self._joiners[partition].written(own)
+        self._joiners[partition].trim(RECENT_MAX // len(self._joiners))
 
     def _begin(self) -> None:
         self._pairs = Pairs(self._config)

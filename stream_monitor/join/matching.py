@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from stream_monitor.join.entries import Again, Element, Label, Prediction, decode, encode
-from stream_monitor.join.store import Entry
+from stream_monitor.join.entries import Again, Element, Elements, Label, Prediction
 
 ELEMENTS_MAX = 256
 """So many predictions, and so many labels, of one id, topic and bucket are kept."""
@@ -83,18 +82,19 @@ def same(one: Any, other: Any) -> bool:
 
 
 class Known:
-    """What is known of one id: the elements of each bucket. Changed buckets are in ``changed``."""
+    """What is known of one id: its ``elements`` of each bucket. Changed buckets are in ``changed``."""
 
     __slots__ = ("_bucket_ms", "_buckets", "_horizon_ms", "changed")
 
-    def __init__(self, entries: Mapping[int, Entry], bucket_ms: int, horizon_ms: int) -> None:
+    def __init__(self, elements: Mapping[int, Elements], bucket_ms: int, horizon_ms: int) -> None:
         self._bucket_ms = bucket_ms
         self._horizon_ms = horizon_ms
-        self._buckets: dict[int, list[Element]] = {bucket: decode(entry) for bucket, entry in entries.items()}
+        self._buckets: dict[int, list[Element]] = {bucket: list(here) for bucket, here in elements.items()}
         self.changed: set[int] = set()
 
-    def entry(self, bucket: int) -> Entry:
-        return encode(self._buckets[bucket])
+    @property
+    def elements(self) -> dict[int, Elements]:
+        return {bucket: tuple(here) for bucket, here in self._buckets.items()}
 
     def is_full(self, bucket: int, one: Prediction | Label) -> bool:
         """Whether there are too many of its kind and topic in a bucket to put one more."""

@@ -6,8 +6,9 @@ Everything is kept by the slice of its arrival, and apart by segment; both are b
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,14 +16,15 @@ from numpy.typing import NDArray
 
 from stream_monitor.events import Column, Delta, DeltaKind, Int64s, JsonType, SliceKey, Stream
 from stream_monitor.join.cells import Cells, summaries_of
+from stream_monitor.join.changes import Changes, Row
 from stream_monitor.join.entries import Prediction
-from stream_monitor.join.joiner import CORRECTED, DUPLICATE, WITHDRAWN
 from stream_monitor.join.matching import Change
+from stream_monitor.join.outcome import CORRECTED, DUPLICATE, WITHDRAWN
 from stream_monitor.join.rows import LabelRows, PredictionRows, StreamKey
 from stream_monitor.quality.cohorts import Cohort, Cohorts, cohorts_of
 from stream_monitor.quality.shape import shape_hash
 from stream_monitor.quality.signals import signals_of
-from stream_monitor.quality.values import Inputs, Labels, label_of
+from stream_monitor.quality.values import Labels, label_of
 from stream_monitor.summary.shape import Shape
 from stream_monitor.summary.wire import SIGNAL_LIMIT_MAX
 
@@ -33,19 +35,8 @@ LABELS_ROLE = "labels"
 """The role of the stream that labels themselves are: Stream(model or "", "", LABELS_ROLE)."""
 DELAY = "label_delay"
 """From the time of a prediction to that of its first label, in seconds."""
+_STREAM = attrgetter("model", "version", "role")
 FACTS = {"duplicate": DUPLICATE, "corrected": CORRECTED, "withdrawn": WITHDRAWN}
-
-
-class _Emission(NamedTuple):
-    """A pair that comes (1) or goes (-1) in the slice that holds ``at``; ``delay_ms`` of first pairs."""
-
-    segments: Sequence[str]
-    inputs: Inputs
-    time: int
-    at: int
-    sign: int
-    delay_ms: int | None
-    value: Any
 
 
 class _Predicted(NamedTuple):
@@ -57,17 +48,13 @@ class _Predicted(NamedTuple):
     n: int
 
 
-def _labels_of(values: Iterable[Any], quality: Mapping[str, Quality]) -> list[Labels]:
+def _labels_of(values: Sequence[Any], quality: Mapping[str, Quality]) -> list[Labels]:
     """``label_of`` each; asked once a value, for most labels are of a few."""
-    said: dict[tuple[type, Any], Labels] = {}
-    labels = []
-    for value in values:
-        place = type(value), None if isinstance(value, dict) else value
-        label = said.get(place)
-        if label is None or isinstance(value, dict):
-            label = said[place] = label_of(value, quality)
-        labels.append(label)
-    return labels
+    kinds = set(map(type, values))
+    if len(kinds) == 1 and dict not in kinds:
+        said = {value: label_of(value, quality) for value in set(values)}
+        return list(map(said.__getitem__, values))
+    return [label_of(value, quality) for value in values]
 
 
 class Pairs:
@@ -78,7 +65,8 @@ class Pairs:
         self.counters: Counter[str] = Counter()
         self._config = config
         self._labels = config.labels
-        self._emitted: defaultdict[StreamKey, list[_Emission]] = defaultdict(list)
+        self._paired: defaultdict[StreamKey, list[Changes]] = defaultdict(list)
+        self._changed: defaultdict[StreamKey, list[Row]] = defaultdict(list)
         self._predicted: Counter[tuple[StreamKey, Sequence[str], int, int]] = Counter()
         self._labeled: defaultdict[str, list[tuple[Int64s, Int64s]]] = defaultdict(list)
 
@@ -98,21 +86,38 @@ class Pairs:
 
     def labeled(self, rows: LabelRows, facts: Sequence[int]) -> None:
         self.counters["labels"] += len(rows)
-        models = np.array([model or "" for model in rows.models], np.object_)
-        slices = self._slices(rows.clock)
-        for model in sorted(set(models)):
-            here = models == model
-            self._labeled[model].append((slices[here], np.array(facts, np.int64)[here]))
+        slices, facts_of = self._slices(rows.clock), np.array(facts, np.int64)
+        distinct = set(rows.models)
+        for model in distinct:
+            if len(distinct) > 1:
+                here = np.array([one == model for one in rows.models])
+                self._labeled[model or ""].append((slices[here], facts_of[here]))
+            else:
+                self._labeled[model or ""].append((slices, facts_of))
+
+    def paired(
+        self, ones: Sequence[Prediction], time: Int64s, at: Int64s, delay_ms: Int64s, values: Sequence[Any]
+    ) -> None:
+        self.counters["pairs"] += len(ones)
+        streams = list(map(_STREAM, ones))
+        for stream in set(streams):
+            if streams.count(stream) == len(streams):
+                self._paired[stream].append(Changes.of_first(ones, time, at, delay_ms, values))
+            else:
+                rows = [row for row, one in enumerate(streams) if one == stream]
+                mine, said = [ones[row] for row in rows], [values[row] for row in rows]
+                part = Changes.of_first(mine, time[rows], at[rows], delay_ms[rows], said)
+                self._paired[stream].append(part)
 
     def changed(self, one: Prediction, time: int, at: int, change: Change, delay_ms: int) -> None:
         kind, gone, come = change
         self.counters[kind] += 1
-        emitted = self._emitted[one.model, one.version, one.role]
+        rows = self._changed[_STREAM(one)]
         if gone is not None:
-            emitted.append(_Emission(one.segments, one.inputs, time, at, -1, None, gone))
+            rows.append(Row(one.segments, one.inputs, gone, time, at, -1, delay_ms, is_first=False))
         if come is not None:
-            delay = delay_ms if kind == "pairs" else None
-            emitted.append(_Emission(one.segments, one.inputs, time, at, 1, delay, come))
+            is_first = kind == "pairs"
+            rows.append(Row(one.segments, one.inputs, come, time, at, 1, delay_ms, is_first))
 
     def count(self, name: str) -> None:
         self.counters[name] += 1
@@ -128,9 +133,11 @@ class Pairs:
         predicted: defaultdict[StreamKey, list[_Predicted]] = defaultdict(list)
         for (stream, segments, at, time), n in self._predicted.items():
             predicted[stream].append(_Predicted(segments, at, time, n))
-        for stream in {*predicted, *self._emitted}:
-            model, came = self._config.model(stream[0]), self._emitted.get(stream, [])
-            labels = _labels_of((one.value for one in came), model.quality)
+        for stream in {*predicted, *self._paired, *self._changed}:
+            model, odd = self._config.model(stream[0]), self._changed.get(stream)
+            parts = [*self._paired.get(stream, ()), *([Changes.of(odd)] if odd else ())]
+            came = Changes.joined(parts)
+            labels = _labels_of(came.values, model.quality)
             self.counters["pairs_unusable"] += sum(None in label for label in labels)
             yield from self._cohort_deltas(Stream(*stream), model, predicted[stream], came, labels)
             yield from self._pair_deltas(Stream(*stream), model, came, labels)
@@ -140,25 +147,26 @@ class Pairs:
         stream: Stream,
         model: ModelConfig,
         predicted: Sequence[_Predicted],
-        came: Sequence[_Emission],
+        came: Changes,
         labels: Sequence[Labels],
     ) -> Iterator[Delta]:
-        slices = np.array([one.at for one in predicted] + [one.at for one in came], np.int64)
-        times = np.array([one.time for one in predicted] + [one.time for one in came], np.int64)
-        segments = [one.segments for one in predicted] + [one.segments for one in came]
+        slices = np.concatenate((np.array([one.at for one in predicted], np.int64), came.at))
+        times = np.concatenate((np.array([one.time for one in predicted], np.int64), came.time))
+        segments = [*(one.segments for one in predicted), *came.segments]
         cells = Cells.of(stream, self._slices(slices), segments, model.segments_max)
         starts, cohort = np.unique(times // self._labels.cohort_ms, return_inverse=True)
         group = cells.cell * len(starts) + cohort[cells.row]
         counts = np.zeros(len(cells.keys) * len(starts), np.int64)
         is_pair = cells.row >= len(predicted)
-        counted, rows = cells.row[~is_pair], (cells.row[is_pair] - len(predicted)).tolist()
+        counted, of_pair = cells.row[~is_pair], cells.row[is_pair] - len(predicted)
+        rows = of_pair.tolist()
         np.add.at(counts, group[~is_pair], np.array([one.n for one in predicted], np.int64)[counted])
         changed = cohorts_of(
             model.quality,
             group[is_pair],
-            [came[row].inputs for row in rows],
+            [came.inputs[row] for row in rows],
             [labels[row] for row in rows],
-            np.array([came[row].sign for row in rows], np.int64),
+            came.sign[of_pair],
         )
         there = np.flatnonzero(counts)
         changed.merge(
@@ -174,18 +182,17 @@ class Pairs:
                 yield Delta(key, shape, 0, data, "cohorts")
 
     def _pair_deltas(
-        self, stream: Stream, model: ModelConfig, came: Sequence[_Emission], labels: Sequence[Labels]
+        self, stream: Stream, model: ModelConfig, came: Changes, labels: Sequence[Labels]
     ) -> Iterator[Delta]:
         """Of first labels only: detectors see each pair once."""
-        first = [row for row, one in enumerate(came) if one.delay_ms is not None]
-        if not first:
+        first = np.flatnonzero(came.is_first)
+        if not len(first):
             return
-        slices = self._slices(np.array([came[row].at for row in first], np.int64))
-        cells = Cells.of(stream, slices, [came[row].segments for row in first], model.segments_max)
-        inputs = [came[row].inputs for row in first]
-        columns = signals_of(model.quality, inputs, [labels[row] for row in first])
-        delays_ms = np.array([came[row].delay_ms for row in first], np.float64)
-        columns[DELAY] = Column(JsonType.NUMBER, delays_ms / 1000)
+        rows = first.tolist()
+        segments, slices = [came.segments[row] for row in rows], self._slices(came.at[first])
+        cells = Cells.of(stream, slices, segments, model.segments_max)
+        columns = signals_of(model.quality, [came.inputs[row] for row in rows], [labels[row] for row in rows])
+        columns[DELAY] = Column(JsonType.NUMBER, came.delay_ms[first] / 1000)
         yield from self._summary_deltas("pairs", columns, cells, model)
 
     def _label_deltas(self) -> Iterator[Delta]:

@@ -18,12 +18,12 @@ from stream_monitor.watermark import NEVER, Clock
 if TYPE_CHECKING:
     from stream_monitor.config import Config, Labels
 
-FORM = 1
+FORM = 2
 """The version of keys, entries and buckets: raised when the same elements would give other bytes."""
 
 BUCKETS = 4
 """In how many buckets a horizon is kept: what expires goes by a whole bucket, so up to 1 + 1 / BUCKETS of the
-horizon is on disk, and each look-up asks 2 * BUCKETS + 1 buckets at most."""
+horizon is on disk, and each look-up asks those and what sources are apart."""
 
 Key = bytes
 Entry = bytes
@@ -59,8 +59,8 @@ class Position(NamedTuple):
 class Store(Protocol):
     """The entries of one partition number. All methods may raise StoreDamagedError."""
 
-    def get(self, keys: Sequence[Key], first_bucket: int, last_bucket: int) -> Found:
-        """The entries of these keys in these buckets, both included."""
+    def get(self, keys: Sequence[Key]) -> Found:
+        """The entries of these keys, in all buckets."""
 
     def write(self, puts: Puts, positions: Mapping[Source, Position]) -> None:
         """Put entries and move positions, both or neither, whatever happens to the process."""
@@ -85,12 +85,11 @@ class MemoryStore:
         self.buckets: dict[int, dict[Key, Entry]] = {}
         self._positions: dict[Source, Position] = {}
 
-    def get(self, keys: Sequence[Key], first_bucket: int, last_bucket: int) -> Found:
+    def get(self, keys: Sequence[Key]) -> Found:
         found: Found = {}
         for bucket, entries in self.buckets.items():
-            if first_bucket <= bucket <= last_bucket:
-                for key in entries.keys() & set(keys):
-                    found.setdefault(key, {})[bucket] = entries[key]
+            for key in entries.keys() & set(keys):
+                found.setdefault(key, {})[bucket] = entries[key]
         return found
 
     def write(self, puts: Puts, positions: Mapping[Source, Position]) -> None:

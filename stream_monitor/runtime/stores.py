@@ -45,8 +45,8 @@ class Opened:
         self._store = store
         self.damage: str | None = None
 
-    def get(self, keys: Sequence[Key], first_bucket: int, last_bucket: int) -> Found:
-        return self._noted(lambda: self._store.get(keys, first_bucket, last_bucket))
+    def get(self, keys: Sequence[Key]) -> Found:
+        return self._noted(lambda: self._store.get(keys))
 
     def write(self, puts: Puts, positions: Mapping[Source, Position]) -> None:
         self._noted(lambda: self._store.write(puts, positions))
