@@ -12,15 +12,28 @@ from stream_monitor.detectors.adwin import Adwin
 from stream_monitor.detectors.base import Changes, Detector, Snapshot
 from stream_monitor.detectors.page_hinkley import PageHinkley
 from stream_monitor.detectors.river_adapter import River
+from stream_monitor.detectors.scan import Scan
 from stream_monitor.errors import FormatError
 
 DETECTORS: dict[str, type[Detector]] = {
     Adwin.NAME: Adwin,
     PageHinkley.NAME: PageHinkley,
     River.NAME: River,
+    Scan.NAME: Scan,
 }
 
-__all__ = ["DETECTORS", "Adwin", "Changes", "Detector", "PageHinkley", "River", "Snapshot", "make", "restore"]
+__all__ = [
+    "DETECTORS",
+    "Adwin",
+    "Changes",
+    "Detector",
+    "PageHinkley",
+    "River",
+    "Scan",
+    "Snapshot",
+    "make",
+    "restore",
+]
 
 
 def make(name: str, signals: int, params: Mapping[str, Any]) -> Detector:
