@@ -20,6 +20,7 @@ PIECES = 8
 SPLITS_MAX = 8
 SPLIT_Z = 5.0
 """What is taken for a jump while learning: a CUSUM of so many long-run standard deviations."""
+RARE = 1e-9
 _TINY = 1e-200
 _FREQUENCIES = np.concatenate((np.linspace(0.0, 1e-3, 100, endpoint=False), np.geomspace(1e-3, np.pi, 1_500)))
 """Edges of a grid on 0..pi that is fine where memory is long."""
@@ -118,7 +119,10 @@ def demeaned(x: Float64s) -> tuple[Float64s, Int64s]:
     for piece in pieces:
         fit = autoregression(piece - piece.mean(axis=0))
         variances.append(size * fit.spread(one * size, one).variance[0])
-    scale = np.sqrt(np.maximum(np.median(variances, axis=0), _TINY))
+    usual = np.median(variances, axis=0)
+    # What is rare is in few pieces, but it is no jump.
+    usual = np.where(usual > RARE * np.mean(variances, axis=0), usual, np.mean(variances, axis=0))
+    scale = np.sqrt(np.maximum(usual, _TINY))
     residuals = x - x.mean(axis=0)
     jumps = np.zeros(series, np.int64)
     for at in np.flatnonzero(_cusum(x, scale).max(axis=0) > SPLIT_Z).tolist():
