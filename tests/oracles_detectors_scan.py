@@ -118,7 +118,7 @@ class ScanTwin:
         raw = [math.sqrt(one + max(excess, 0.0)) for one in sampling]
         root = math.sqrt(fmean(one * one for one in raw))
         scale = [one / root for one in raw]
-        fit = burg([r / s for r, s in zip(residuals, scale, strict=True)])
+        fits = all_fits([r / s for r, s in zip(residuals, scale, strict=True)])
         white = fmean(v / s**2 for v, s in zip(sampling, scale, strict=True))
         share = fmean(1 / s**2 for s in scale)
         left = share**2 / fmean(1 / s**4 for s in scale)
@@ -126,7 +126,7 @@ class ScanTwin:
         for up in range(10):
             for size in SIZES if up == 0 else (6, 8):
                 length = size * 2**up
-                variance, turnover, freedom = spread(*fit, len(steps), length, 2**up)
+                variance, turnover, freedom = spread_of(fits, length, 2**up)
                 between = max(variance - white / length, 0.0) / share
                 found.append(Window(level + up, size, between, turnover, freedom * left))
         return found
@@ -161,7 +161,7 @@ def burg(x: list[float]) -> tuple[list[float], float]:
 
 
 def spread(
-    taps: list[float], power: float, length: int, window: int, step: int
+    taps: list[float], power: float, length: int, window: float, step: int
 ) -> tuple[float, float, float]:
     """Variance of the mean of a window, 1 - its correlation with the next one, degrees of freedom."""
     variance = shifted = whole = squares = 0.0
@@ -183,12 +183,34 @@ def spread(
     return max(variance, whole / window), min(max(1 - shifted / variance, 1e-9), 1.0), freedom
 
 
+Fit = tuple[int, list[float], float, int]
+
+
+def all_fits(x: list[float]) -> list[Fit]:
+    """To values, and to the means of blocks of 4 and 16 if there are 24: size, taps, power, length."""
+    means = {
+        size: [fmean(x[at : at + size]) for at in range(0, len(x) - size + 1, size)] for size in (1, 4, 16)
+    }
+    return [(size, *burg(of), len(of)) for size, of in means.items() if size == 1 or len(of) >= 24]
+
+
+def spread_of(fits: list[Fit], window: int, step: int) -> tuple[float, float, float]:
+    """The greatest variance that a fit gives a window, and the freedom of that one."""
+    _, taps, power, length = fits[0]
+    variance, turnover, freedom = spread(taps, power, length, window, step)
+    for size, taps, power, length in fits[1:]:
+        if window >= size:
+            greater, _, its = spread(taps, power, length, window / size, 1)
+            variance, freedom = max((variance, freedom), (greater, its))
+    return variance, turnover, freedom
+
+
 def demeaned(x: list[float]) -> list[float]:
     """Less the mean of each piece between jumps."""
     size = len(x) // 8
     pieces = [x[at * size : (at + 1) * size] for at in range(8)]
     centred = [[v - fmean(piece) for v in piece] for piece in pieces]
-    pieces_of = [size * spread(*burg(piece), size, size, 1)[0] for piece in centred]
+    pieces_of = [size * spread_of(all_fits(piece), size, 1)[0] for piece in centred]
     usual = median(pieces_of)
     scale = math.sqrt(usual if usual > 1e-9 * fmean(pieces_of) else fmean(pieces_of))
     ends, todo = list[int](), [(0, len(x))]

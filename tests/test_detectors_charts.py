@@ -80,6 +80,26 @@ def test_a_shift_of_one_sd_is_found_both_ways(chart: str, stream: str, sign: flo
     assert (found >= LEARN).mean() >= 0.9
 
 
+@pytest.mark.parametrize(("chart", "least"), [("cusum", 0.9), ("ewma", 0.8), ("eprocess", 0.8)])
+def test_says_when_and_how_much(chart: str, least: float) -> None:
+    slices = shares(np.random.default_rng(8109), (LEARN + 150, SIGNALS))
+    slices.mean[LEARN + 50 :] += 0.2
+    told_of: dict[int, tuple[bool, float]] = {}
+
+    def collect(index: int, changes: Changes) -> None:
+        early, late = index - changes.earliest, index - changes.latest
+        for at, signal in enumerate(changes.signal.tolist()):
+            if index >= LEARN + 50:
+                covered = early[at] <= LEARN + 50 <= late[at]
+                told_of.setdefault(signal, (bool(covered), float(changes.after_mean[at])))
+
+    run(make(chart, SIGNALS, {"learn": LEARN, "run_length": 1e5}), slices, collect)
+    assert len(told_of) == SIGNALS
+    covered, after = zip(*told_of.values(), strict=True)
+    assert np.mean(covered) >= least
+    assert np.median(after) == pytest.approx(0.7, abs=0.06)
+
+
 @pytest.mark.parametrize(("h", "k", "length"), [(4.0, 0.5, 168), (5.0, 0.5, 465), (8.01, 0.25, 370)])
 def test_run_lengths_of_a_cusum_are_those_that_are_published(h: float, k: float, length: float) -> None:
     # Two-sided; Montgomery, Introduction to Statistical Quality Control, tables 9.3 and 9.4.

@@ -104,7 +104,13 @@ def waves(shape: tuple[int, int]) -> np.ndarray:
 
 def uneven(random: np.random.Generator, shape: tuple[int, int]) -> Slices:
     slices = sampled(random, waves(shape))
-    return slices._replace(mean=slices.mean + 0.05 * ar(random, 0.5, shape))
+    return slices._replace(mean=slices.mean + 0.05 * ar(random, 0.8, shape))
+
+
+def beneath(random: np.random.Generator, shape: tuple[int, int]) -> Slices:
+    """A level that remembers beneath four times as much noise."""
+    slices = sampled(random, np.full(shape, 100.0))
+    return slices._replace(mean=slices.mean + 0.05 * ar(random, 0.8, shape))
 
 
 STATIONARY: dict[str, Callable[[np.random.Generator, tuple[int, int]], Slices]] = {
@@ -115,7 +121,8 @@ STATIONARY: dict[str, Callable[[np.random.Generator, tuple[int, int]], Slices]] 
     "rate .01": rate_of(0.01, 1),
     "rate .01, slices of 100": rate_of(0.01, 100),
     "uneven": lambda random, shape: sampled(random, waves(shape)),
-    "uneven, AR .5": uneven,
+    "uneven, AR .8": uneven,
+    "beneath noise": beneath,
 }
 SIGNALS, LEARN, WATCHED, RUN_LENGTH = 150, 1_000, 4_000, 2_000.0
 
@@ -170,16 +177,34 @@ def test_a_constant_alarms_when_it_moves_and_not_before(value: float, n: float) 
     assert (changes.since[0], changes.earliest[0], changes.latest[0]) == (0, 1, 0)
 
 
+def test_a_change_right_after_learning_is_not_dated_before_it() -> None:
+    scan, zero = Scan(1, learn=40), np.zeros(1)
+    for _ in range(40):
+        assert scan.update(np.ones(1), zero, zero) is None
+    changes = scan.update(np.ones(1), np.ones(1), zero)
+    assert changes is not None
+    assert (changes.since[0], changes.earliest[0], changes.latest[0]) == (0, 1, 0)
+
+
+def test_what_was_kept_to_learn_is_dropped() -> None:
+    scan, random = Scan(3, learn=1_000), np.random.default_rng(7308)
+    for _ in range(999):
+        scan.update(np.ones(3), random.normal(size=3), np.zeros(3))
+    learning_bytes = scan.nbytes
+    scan.update(np.ones(3), random.normal(size=3), np.zeros(3))
+    assert scan.nbytes < learning_bytes
+
+
 def test_a_shift_within_the_dead_zone_is_none() -> None:
     random = np.random.default_rng(7303)
     for share in (False, True):
-        slices = rate_of(0.3, 100)(random, (3_000, 50))
-        more = rate_of(0.34, 100)(random, (3_000, 50))
+        slices = rate_of(0.3, 100)(random, (1_200, 50))
+        more = rate_of(0.34, 100)(random, (400, 50))
         both = Slices(
             *(np.concatenate((one[:1_000], other)) for one, other in zip(slices, more, strict=True))
         )
-        assert len(told(Scan(50, learn=1_000, run_length=1e4, share=share), both)) > 50
-        assert told(Scan(50, learn=1_000, run_length=1e4, share=share, dead=0.05), both) == []
+        assert len(told(Scan(50, learn=1_000, run_length=1e6, share=share), both)) >= 25
+        assert told(Scan(50, learn=1_000, run_length=1e6, share=share, dead=0.05), both) == []
 
 
 @pytest.mark.parametrize("run_length", [1.0, 1e12, np.inf])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -97,6 +98,11 @@ class Chart:
         """What a step needs of the noise, (LIMITS, S), where the level has that variance."""
         raise NotImplementedError
 
+    @property
+    def _lag(self) -> float:
+        """By how many slices noise has often left its rest when the change comes."""
+        return 0.0
+
     def begin(self) -> None:
         """End learning, of signals that were seen in few slices as soon as there are enough."""
         self._watch(self._learner.begin())
@@ -123,7 +129,7 @@ class Chart:
             signal=changed,
             since=self._current - first,
             earliest=self._current - after + off,
-            latest=np.maximum(self._current - first - off, 0),
+            latest=np.maximum(self._current - first - off - math.ceil(self._lag), 0),
             before_n=noise.n[changed],
             before_mean=level,
             after_n=n,

@@ -40,7 +40,7 @@ class Cusum(Chart):
     ...     if changes := cusum.update(n, mean, m2):
     ...         print(index, "began", index - changes.since[0])
     ...         break
-    621 began 600
+    623 began 600
     """
 
     NAME = "cusum"
@@ -60,6 +60,10 @@ class Cusum(Chart):
     @classmethod
     def _own(cls, snapshot: Snapshot) -> Snapshot:
         return {"shift": snapshot["shift"]}
+
+    @property
+    def _lag(self) -> float:
+        return 8.0 / self.shift**2
 
     def _limit(self, level: Float64s, error: Float64s) -> Float64s:
         noise = self.noise

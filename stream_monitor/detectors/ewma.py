@@ -64,6 +64,10 @@ class Ewma(Chart):
     def _own(cls, snapshot: Snapshot) -> Snapshot:
         return {"window": snapshot["window"]}
 
+    @property
+    def _lag(self) -> float:
+        return self.window
+
     def _limit(self, level: Float64s, error: Float64s) -> Float64s:
         noise, latest = self.noise, 2.0 / (self.window + 1.0)
         length = SIZES[:, None] * 2.0 ** np.arange(noise.levels)[:, None, None]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor.detectors.base import Float64s, Int64s, Snapshot, restored
-from stream_monitor.detectors.dependence import autoregression, demeaned
+from stream_monitor.detectors.dependence import demeaned, spread_of
 from stream_monitor.detectors.learning import Learned
 from stream_monitor.detectors.sums import SIZES
 from stream_monitor.detectors.thresholds import height, of_estimate
@@ -151,7 +151,7 @@ def _spread(learned: Learned, residuals: Float64s, within: Float64s) -> tuple[Fl
     places += [(more, at) for more in range(1, LEVELS) for at in _LATER.tolist()]
     of, at = np.array(places).T
     steps = SIZES[at] << of
-    spread = autoregression(residuals / scale).spread(steps, 1 << of)
+    spread = spread_of(residuals / scale, steps, 1 << of)
     white, share = np.mean(sampling / scale**2, axis=0), np.mean(1.0 / scale**2, axis=0)
     # Where steps are uneven, those of many events tell most of how the level moves: they are fewer.
     freedom_left = share**2 / np.mean(1.0 / scale**4, axis=0)
