@@ -10,17 +10,39 @@ from typing import Any
 
 from stream_monitor.detectors.adwin import Adwin
 from stream_monitor.detectors.base import Changes, Detector, Snapshot
+from stream_monitor.detectors.cusum import Cusum
+from stream_monitor.detectors.eprocess import EProcess
+from stream_monitor.detectors.ewma import Ewma
 from stream_monitor.detectors.page_hinkley import PageHinkley
 from stream_monitor.detectors.river_adapter import River
+from stream_monitor.detectors.scan import Scan
 from stream_monitor.errors import FormatError
 
 DETECTORS: dict[str, type[Detector]] = {
     Adwin.NAME: Adwin,
+    Cusum.NAME: Cusum,
+    EProcess.NAME: EProcess,
+    Ewma.NAME: Ewma,
     PageHinkley.NAME: PageHinkley,
     River.NAME: River,
+    Scan.NAME: Scan,
 }
 
-__all__ = ["DETECTORS", "Adwin", "Changes", "Detector", "PageHinkley", "River", "Snapshot", "make", "restore"]
+__all__ = [
+    "DETECTORS",
+    "Adwin",
+    "Changes",
+    "Cusum",
+    "Detector",
+    "EProcess",
+    "Ewma",
+    "PageHinkley",
+    "River",
+    "Scan",
+    "Snapshot",
+    "make",
+    "restore",
+]
 
 
 def make(name: str, signals: int, params: Mapping[str, Any]) -> Detector:

@@ -1,0 +1,179 @@
+"""How much the level of a stream moves by itself, learned from the means of its slices.
+
+The mean of w slices of independent noise has the variance v / w. Real streams remember: what is high now will
+be high in the next slice too, and the mean of w slices has many times that variance. Whoever asks whether a
+level *changed* must know, and must learn it from a stream that may have changed while it was learned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_monitor.detectors.base import Float64s, Int64s
+
+ORDER_MAX = 32
+PIECES = 8
+SPLITS_MAX = 8
+COARSE = (4, 16)
+"""Values in a block."""
+COARSE_MIN = 24
+"""Of which a fit is made."""
+SPLIT_Z = 5.0
+"""What is taken for a jump while learning: a CUSUM of so many long-run standard deviations."""
+RARE = 1e-9
+_TINY = 1e-200
+_FREQUENCIES = np.concatenate((np.linspace(0.0, 1e-3, 100, endpoint=False), np.geomspace(1e-3, np.pi, 1_500)))
+"""Edges of a grid on 0..pi that is fine where memory is long."""
+
+
+class Spread(NamedTuple):
+    """Of the means of windows of W lengths, sliding over S series; arrays (W, S).
+
+    ``variance``; ``turnover``: 1 - the correlation of a window with the next one looked at; ``freedom``: the
+    degrees of freedom of ``variance`` as an estimate.
+    """
+
+    variance: Float64s
+    turnover: Float64s
+    freedom: Float64s
+
+
+@dataclass(frozen=True, slots=True)
+class Autoregression:
+    """Fitted to S series of ``length`` values.
+
+    ``filters`` (P + 1, S): 1, -phi_1, .. -phi_P, the filter that leaves white noise of variance ``power``.
+    """
+
+    filters: Float64s
+    power: Float64s
+    length: int
+
+    def spread(self, windows: Float64s | Int64s, steps: Float64s | Int64s) -> Spread:
+        """Of windows of these lengths, each looked at every ``steps`` values; never less than without memory.
+
+        The spectrum of the fit, seen through the filter that a mean is (Fejer's kernel). Freedom is the
+        greater of that of a sample variance (Bartlett) and that of the spectrum at zero, L / (2 + 2 D).
+        """
+        middle, width = (_FREQUENCIES[1:] + _FREQUENCIES[:-1]) / 2, np.diff(_FREQUENCIES)
+        waves = np.exp(-1j * np.outer(np.arange(len(self.filters)), middle))
+        response = _products(waves.T, self.filters)
+        density = np.maximum(self.power, _TINY) / np.maximum(np.abs(response) ** 2, 1e-12) / np.pi
+        kernel = (np.sin(np.outer(windows, middle) / 2) / (windows[:, None] * np.sin(middle / 2))) ** 2
+        weights = kernel * width
+        variance = np.maximum(_products(weights, density), _TINY)
+        next_one = _products(weights * np.cos(np.outer(steps, middle)), density)
+        whole = np.maximum(_products(width[None], density)[0], _TINY)
+        squares = np.pi * _products(kernel * weights, (density / whole) ** 2) / (variance / whole) ** 2
+        inflation = np.maximum(np.pi * density[0] / whole, 1.0)
+        freedom = self.length / np.minimum(np.maximum(squares, 1.0), 2.0 + 2.0 * inflation)
+        return Spread(
+            np.maximum(variance, whole / windows[:, None]),
+            np.clip(1.0 - next_one / variance, 1e-9, 1.0),
+            freedom,
+        )
+
+
+def _products(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """The matrix product, added up in one order on every machine and for any number of columns."""
+    return np.array([(row[:, None] * right).sum(axis=0) for row in left])
+
+
+def autoregression(x: Float64s) -> Autoregression:
+    """Fit one to each of the demeaned series ``x`` (L, S), of the order that BIC prefers.
+
+    Cost: O(L S ORDER_MAX). Source: Burg, Maximum Entropy Spectral Analysis, Stanford 1975; Schwarz 1978.
+    """
+    length = len(x)
+    order_max = int(min(ORDER_MAX, 10 * np.log10(length), length // 10))
+    forward, backward, power = x[1:], x[:-1], np.mean(x * x, axis=0)
+    filters = np.zeros((order_max + 1, x.shape[1]))
+    filters[0] = 1.0
+    best = length * np.log(np.maximum(power, _TINY))
+    best_filters, best_power = filters.copy(), power
+    for order in range(1, order_max + 1):
+        both = (forward * forward + backward * backward).sum(axis=0)
+        cross = (forward * backward).sum(axis=0)
+        reflection = np.divide(-2.0 * cross, both, out=np.zeros_like(both), where=both > 0)
+        filters[1 : order + 1] += reflection * filters[order - 1 :: -1][:order]
+        power = power * (1.0 - reflection * reflection)
+        criterion = length * np.log(np.maximum(power, _TINY)) + order * np.log(length)
+        better = criterion < best
+        best_filters = np.where(better, filters, best_filters)
+        best_power, best = np.where(better, power, best_power), np.where(better, criterion, best)
+        forward, backward = forward[1:] + reflection * backward[1:], backward[:-1] + reflection * forward[:-1]
+    return Autoregression(best_filters, best_power, length)
+
+
+def spread_of(x: Float64s, windows: Int64s, steps: Int64s) -> Spread:
+    """Of windows of the demeaned series ``x`` (L, S), each looked at every ``steps`` values.
+
+    A level that moves a little beneath much noise is hardly seen from value to value, but it is in means of
+    blocks: of the fits to values and to blocks, a window has the greatest variance that one gives it.
+    """
+    found = autoregression(x).spread(windows, steps)
+    for size in COARSE:
+        blocks = len(x) // size
+        if blocks >= COARSE_MIN:
+            means = x[: blocks * size].reshape(blocks, size, -1).mean(axis=1)
+            long = windows >= size
+            coarse = autoregression(means).spread(windows[long] / size, np.ones(long.sum()))
+            greater = coarse.variance > found.variance[long]
+            found.variance[long] = np.where(greater, coarse.variance, found.variance[long])
+            found.freedom[long] = np.where(greater, coarse.freedom, found.freedom[long])
+    return found
+
+
+def demeaned(x: Float64s) -> tuple[Float64s, Int64s]:
+    """Series (L, S) less the mean of each of their pieces between jumps, and how many jumps they have.
+
+    A jump is where the CUSUM is higher than SPLIT_Z; its scale is the median of the long-run variances of
+    PIECES pieces, of which a jump spoils one. Source: iterated CUSUM, Inclan and Tiao, JASA 89, 1994.
+    """
+    length, series = x.shape
+    size = length // PIECES
+    pieces = [x[at * size : (at + 1) * size] for at in range(PIECES)]
+    one = np.array([1])
+    variances = [
+        size * spread_of(piece - piece.mean(axis=0), one * size, one).variance[0] for piece in pieces
+    ]
+    usual = np.median(variances, axis=0)
+    # What is rare is in few pieces, but it is no jump.
+    usual = np.where(usual > RARE * np.mean(variances, axis=0), usual, np.mean(variances, axis=0))
+    scale = np.sqrt(np.maximum(usual, _TINY))
+    residuals = x - x.mean(axis=0)
+    jumps = np.zeros(series, np.int64)
+    for at in np.flatnonzero(_cusum(x, scale).max(axis=0) > SPLIT_Z).tolist():
+        ends = _pieces(x[:, at], float(scale[at]), size // 2)
+        jumps[at] = len(ends) - 1
+        parts = np.split(x[:, at], ends[:-1])
+        residuals[:, at] = np.concatenate([part - part.mean() for part in parts])
+    return residuals, jumps
+
+
+def _cusum(x: Float64s, scale: Float64s | float) -> Float64s:
+    """Its height after 1, .. L - 1 values, in its own standard deviations there."""
+    length = len(x)
+    k = np.arange(1, length).reshape(-1, *[1] * (x.ndim - 1))
+    sums = np.cumsum(x - x.mean(axis=0), axis=0)[:-1]
+    height: Float64s = np.abs(sums) / (scale * np.sqrt(k * (length - k) / length))
+    return height
+
+
+def _pieces(x: Float64s, scale: float, least: int) -> list[int]:
+    """The ends of the pieces of a series: it is cut where its CUSUM is highest, and then its parts are."""
+    ends, unseen = list[int](), [(0, len(x))]
+    while unseen:
+        first, end = unseen.pop()
+        if end - first >= 2 * least and len(ends) + len(unseen) < SPLITS_MAX:
+            height = _cusum(x[first:end], scale)[least - 1 : end - first - least]
+            if height.max() > SPLIT_Z:
+                cut = first + least + int(height.argmax())
+                unseen += [(cut, end), (first, cut)]
+                continue
+        ends.append(end)
+    return sorted(ends)
