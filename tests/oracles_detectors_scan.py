@@ -102,7 +102,14 @@ class ScanTwin:
             sampled = self.within * sum(1 / a[0] + 1 / b[0] for a, b in pairs)
             between += max(differ - sampled, 0.0) / len(pairs) / 4
             fine.insert(0, Window(down, 1, between, 1.0, coarse[0].freedom))
-        self.windows = fine + coarse
+        self.windows = [
+            one
+            if self.share
+            else one._replace(
+                freedom=1 / (1 / one.freedom + 1 / tails(self.scaled, one.size * 2.0 ** (one.level - level)))
+            )
+            for one in fine + coarse
+        ]
         last = coarse[-1]
         uneven = sum((n / self.n) ** 2 for n, _ in steps) / 2**level
         self.error = self.within / self.n + last.size * 2**last.level * last.between * uneven
@@ -118,7 +125,8 @@ class ScanTwin:
         raw = [math.sqrt(one + max(excess, 0.0)) for one in sampling]
         root = math.sqrt(fmean(one * one for one in raw))
         scale = [one / root for one in raw]
-        fits = all_fits([r / s for r, s in zip(residuals, scale, strict=True)])
+        self.scaled = [r / s for r, s in zip(residuals, scale, strict=True)]
+        fits = all_fits(self.scaled)
         white = fmean(v / s**2 for v, s in zip(sampling, scale, strict=True))
         share = fmean(1 / s**2 for s in scale)
         left = share**2 / fmean(1 / s**4 for s in scale)
@@ -181,6 +189,18 @@ def spread(
     inflation = max(math.pi * first / whole, 1.0)
     freedom = length / min(max(squares / variance**2, 1.0), 2 + 2 * inflation)
     return max(variance, whole / window), min(max(1 - shifted / variance, 1e-9), 1.0), freedom
+
+
+def tails(x: list[float], window: float) -> float:
+    """Of the Student t with the excess kurtosis of means of windows, which halves where they double."""
+    doubled = min(max(round(math.log2(window)), 0), 3)
+    size = 2**doubled
+    means = [fmean(x[at : at + size]) for at in range(0, len(x) - size + 1, size)]
+    centre, n = fmean(means), len(means)
+    second, third, fourth = (fmean((one - centre) ** power for one in means) for power in (2, 3, 4))
+    kurtosis, skewness = (fourth / second**2 - 3, third**2 / second**3) if second else (-3.0, 0.0)
+    excess: float = max(kurtosis - 0.5 * math.sqrt(24 / n), 1.5 * (skewness - 0.5 * 6 / n), 0.0)
+    return 4 + 6 / max(excess * size / window, 1e-200)
 
 
 Fit = tuple[int, list[float], float, int]

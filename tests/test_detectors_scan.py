@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.signal import lfilter
+from scipy.special import ndtr
 
 from stream_monitor.detectors import Changes, Scan, learning, restore
 from tests.oracles_detectors import Slice, Slices, run, told
@@ -113,6 +114,17 @@ def beneath(random: np.random.Generator, shape: tuple[int, int]) -> Slices:
     return slices._replace(mean=slices.mean + 0.05 * ar(random, 0.8, shape))
 
 
+def tails(random: np.random.Generator, shape: tuple[int, int]) -> Slices:
+    """A score of the tails of events that remember: a slice of 20 holds an excursion, or none."""
+    parts = []
+    for _ in range(shape[1]):
+        u = 2.0 * ndtr(ar(random, 0.9, (shape[0] * 20, 1)).reshape(shape[0], 20)) - 1.0
+        parts.append((4.375 * u * u - 3.75) * u * u + 0.375)
+    scores = np.stack(parts, axis=1)
+    n = np.full(shape, 20.0)
+    return Slices(n, scores.mean(axis=2), scores.var(axis=2) * n)
+
+
 STATIONARY: dict[str, Callable[[np.random.Generator, tuple[int, int]], Slices]] = {
     "events": lambda random, shape: slices_of(random.normal(size=shape), 1.0, 0.0),
     "slices of 100": lambda random, shape: sampled(random, np.full(shape, 100.0)),
@@ -123,6 +135,7 @@ STATIONARY: dict[str, Callable[[np.random.Generator, tuple[int, int]], Slices]] 
     "uneven": lambda random, shape: sampled(random, waves(shape)),
     "uneven, AR .8": uneven,
     "beneath noise": beneath,
+    "tails of AR .9": tails,
 }
 SIGNALS, LEARN, WATCHED, RUN_LENGTH = 150, 1_000, 4_000, 2_000.0
 

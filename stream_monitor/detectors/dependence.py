@@ -25,6 +25,10 @@ COARSE_MIN = 24
 SPLIT_Z = 5.0
 """What is taken for a jump while learning: a CUSUM of so many long-run standard deviations."""
 RARE = 1e-9
+TAILS = 4
+"""Kurtosis is learned of values, and of blocks of 2, 4, .. 2^(TAILS - 1) of them."""
+CHANCE = 0.5
+"""Of a learned kurtosis or skewness so much of a standard deviation is taken for chance."""
 _TINY = 1e-200
 _FREQUENCIES = np.concatenate((np.linspace(0.0, 1e-3, 100, endpoint=False), np.geomspace(1e-3, np.pi, 1_500)))
 """Edges of a grid on 0..pi that is fine where memory is long."""
@@ -125,6 +129,29 @@ def spread_of(x: Float64s, windows: Int64s, steps: Int64s) -> Spread:
             greater = coarse.variance > found.variance[long]
             found.variance[long] = np.where(greater, coarse.variance, found.variance[long])
             found.freedom[long] = np.where(greater, coarse.freedom, found.freedom[long])
+    return found
+
+
+def freedom_of_tails(x: Float64s, windows: Float64s) -> Float64s:
+    """Of the Student t that has the tails of means of windows, (W, S); ``windows`` in values of ``x`` (L, S).
+
+    Means of few values have the tails of what they are means of: a slice that holds one excursion of a stream
+    with a long memory is no mean at all. Kurtosis and skewness are those of blocks, less what chance gives,
+    and halve with each doubling beyond what the series can tell.
+    """
+    excess = []
+    for doubled in range(TAILS):
+        blocks = len(x) >> doubled
+        means = x[: blocks << doubled].reshape(blocks, 1 << doubled, -1).mean(axis=1)
+        z = means - means.mean(axis=0)
+        variance = np.maximum(np.mean(z * z, axis=0), _TINY)
+        kurtosis = np.mean(z**4, axis=0) / variance**2 - 3.0 - CHANCE * np.sqrt(24.0 / blocks)
+        skewness = np.mean(z**3, axis=0) ** 2 / variance**3 - CHANCE * 6.0 / blocks
+        excess.append(np.maximum(np.maximum(kurtosis, 1.5 * skewness), 0.0))
+    doublings = np.log2(windows)
+    known = np.clip(doublings.round().astype(np.int64), 0, TAILS - 1)
+    left = np.array(excess)[known] * 2.0 ** (known - doublings)[:, None]
+    found: Float64s = 4.0 + 6.0 / np.maximum(left, _TINY)
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor.detectors.base import Float64s, Int64s, Snapshot, restored
-from stream_monitor.detectors.dependence import demeaned, spread_of
+from stream_monitor.detectors.dependence import demeaned, freedom_of_tails, spread_of
 from stream_monitor.detectors.learning import Learned
 from stream_monitor.detectors.sums import SIZES
 from stream_monitor.detectors.thresholds import height, of_estimate
@@ -124,7 +124,7 @@ def noise_of(learned: Learned, share: NDArray[np.bool_]) -> Noise:
     rate = np.clip(mean, 1.0 / np.maximum(n, 2.0), 1.0 - 1.0 / np.maximum(n, 2.0))
     within = np.where(share, rate * (1.0 - rate), within)
     residuals, jumps = demeaned(learned.total / learned.n)
-    between, turnover, freedom = _spread(learned, residuals, within)
+    between, turnover, freedom = _spread(learned, residuals, within, share)
     alone = within * learned.slices / n + between[0, 0]
     longest = SIZES[-1] * 2.0 ** (len(between) - 1) * between[-1, -1]
     whole = within * learned.slices / n + longest
@@ -136,7 +136,9 @@ def noise_of(learned: Learned, share: NDArray[np.bool_]) -> Noise:
     return Noise(*flat, between, turnover, freedom)
 
 
-def _spread(learned: Learned, residuals: Float64s, within: Float64s) -> tuple[Float64s, Float64s, Float64s]:
+def _spread(
+    learned: Learned, residuals: Float64s, within: Float64s, share: NDArray[np.bool_]
+) -> tuple[Float64s, Float64s, Float64s]:
     """Of all windows ``between``, turnover and freedom.
 
     Steps of few events count for less: an autoregression is fitted to residuals of equal variance, and what
@@ -152,15 +154,19 @@ def _spread(learned: Learned, residuals: Float64s, within: Float64s) -> tuple[Fl
     of, at = np.array(places).T
     steps = SIZES[at] << of
     spread = spread_of(residuals / scale, steps, 1 << of)
-    white, share = np.mean(sampling / scale**2, axis=0), np.mean(1.0 / scale**2, axis=0)
+    white, weight = np.mean(sampling / scale**2, axis=0), np.mean(1.0 / scale**2, axis=0)
     # Where steps are uneven, those of many events tell most of how the level moves: they are fewer.
-    freedom_left = share**2 / np.mean(1.0 / scale**4, axis=0)
+    freedom_left = weight**2 / np.mean(1.0 / scale**4, axis=0)
     between = np.zeros((level + LEVELS, len(SIZES), n.shape[1]))
     turnover, freedom = np.zeros_like(between), np.zeros_like(between)
-    between[level + of, at] = np.maximum(spread.variance - white / steps[:, None], 0.0) / share
+    between[level + of, at] = np.maximum(spread.variance - white / steps[:, None], 0.0) / weight
     turnover[level + of, at], freedom[level + of, at] = spread.turnover, spread.freedom * freedom_left
     for fine in reversed(range(level)):
         sampled = learned.squares[fine] - within * learned.inverse[fine]
         between[fine, 0] = between[fine + 1, 0] + np.maximum(sampled, 0.0) / learned.pairs[fine] / 4.0
         turnover[fine, 0], freedom[fine, 0] = 1.0, spread.freedom[0] * freedom_left
-    return between, turnover, freedom
+    # The deviance of a rate has the tails of a Gaussian.
+    lengths = (SIZES * 2.0 ** np.arange(-level, LEVELS)[:, None]).ravel()
+    tails = freedom_of_tails(residuals / scale, lengths).reshape(freedom.shape)
+    heavy = np.where(share, np.inf, tails)
+    return between, turnover, 1.0 / (1.0 / np.maximum(freedom, 1e-9) + 1.0 / heavy)
