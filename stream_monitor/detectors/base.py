@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from stream_monitor.errors import FormatError
 
@@ -119,3 +119,8 @@ def restored(snapshot: Snapshot, name: str, dtype: type[T], shape: tuple[int, ..
         got = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
         raise FormatError(f"detector snapshot: {name}: expected {dtype.__name__} {shape}, got {got}")
     return values.copy()
+
+
+def each(value: ArrayLike, signals: int) -> Float64s:
+    """One number for all signals, or one for each, as (S,)."""
+    return np.broadcast_to(np.asarray(value, np.float64), (signals,)).copy()

@@ -19,6 +19,7 @@ LEVELS = 10
 """Windows of up to 8 x 2^(LEVELS - 1) steps."""
 SPENT = 0.7
 """Windows overlap: of the false alarms that their bounds add up to, so much is spent, or less."""
+ALL = slice(None)
 _TINY = 1e-200
 _LATER = np.flatnonzero(SIZES >= 6)
 """Of longer blocks only the windows that shorter blocks do not have."""
@@ -55,16 +56,16 @@ class Noise:
     def levels(self) -> int:
         return len(self.between)
 
-    def heights(self, run_length: Float64s) -> Float64s:
-        """What the deviation of a window, squared and in variances, has to pass, (levels, W, S).
+    def heights(self, run_length: Float64s, signals: Int64s | slice = ALL) -> Float64s:
+        """What the deviation of a window, squared and in variances, has to pass, (levels, W, s).
 
         Noise alone passes any of them once in ``run_length`` (S,) slices.
         """
-        looked = self.turnover > 0
-        rate = 2.0 ** np.arange(self.levels)[:, None, None] / (
-            SPENT * np.maximum(looked.sum((0, 1)), 1) * run_length
-        )
-        found = of_estimate(height(np.where(looked, self.turnover, 1.0), rate), np.maximum(self.freedom, 1.0))
+        turnover, freedom = self.turnover[..., signals], self.freedom[..., signals]
+        looked = turnover > 0
+        often = SPENT * np.maximum(looked.sum((0, 1)), 1) * run_length[signals]
+        rate = 2.0 ** np.arange(self.levels)[:, None, None] / often
+        found = of_estimate(height(np.where(looked, turnover, 1.0), rate), np.maximum(freedom, 1.0))
         return np.where(looked, np.square(found), np.inf)
 
     def with_signals(self, signals: Int64s, other: Noise) -> Noise:

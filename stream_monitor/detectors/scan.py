@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import xlogy
 
 from stream_monitor.detectors.base import (
@@ -16,16 +16,27 @@ from stream_monitor.detectors.base import (
     Snapshot,
     checked_slice,
     checked_snapshot,
+    each,
     restored,
 )
-from stream_monitor.detectors.learning import STEPS_MAX, Learning
-from stream_monitor.detectors.noise import LEVELS, STEPS_MIN, Noise, noise_of
+from stream_monitor.detectors.learner import Learner, part_of, prefixed
+from stream_monitor.detectors.noise import Noise
 from stream_monitor.detectors.sums import BLOCKS, SIZES, Sums, Windows
 
 QUANTILE = 11.0
 """Of the place of a change in 95 %, in units of long-run variance over squared shift (Bai 1997)."""
 MARGIN_MAX = 1e9
+ROUNDING = 1e-12
 _TINY = 1e-200
+
+
+class _Limit(NamedTuple):
+    """Of windows of ``size`` (W,) blocks, numbers ``looked`` of SIZES: see Noise; arrays (W, S)."""
+
+    looked: Int64s
+    size: Int64s
+    between: Float64s
+    heights: Float64s
 
 
 class Scan:
@@ -72,66 +83,71 @@ class Scan:
         dead: ArrayLike = 0.0,
         share: ArrayLike = False,
     ) -> None:
-        if learn is not None and learn < STEPS_MIN:
-            raise ValueError(f"scan.learn: expected at least {STEPS_MIN}, got {learn}")
         self.signals = signals
-        self.run_length: Float64s = _each(run_length, signals)
-        self.dead: Float64s = _each(dead, signals)
-        self.share: NDArray[np.bool_] = np.broadcast_to(np.asarray(share, np.bool_), (signals,)).copy()
+        self.run_length = each(run_length, signals)
+        self.dead = each(dead, signals)
         if not ((self.run_length >= 1).all() and (self.dead >= 0).all()):
             raise ValueError(f"scan: expected run_length >= 1 and dead >= 0, got {run_length!r} and {dead!r}")
-        self.noise = Noise.none(signals)
-        self._learn = learn or 0
-        self._learning = Learning(signals)
-        self._watched: NDArray[np.bool_] = np.zeros(signals, np.bool_)
+        self._learner = Learner(signals, learn, np.broadcast_to(np.asarray(share, np.bool_), signals).copy())
         self._heights = self.noise.heights(self.run_length)
         self._sums = Sums(signals, 0)
+        self._limits = list[_Limit]()
+        self._null: Float64s = np.zeros((2, signals))
         self._current = -1
+
+    @property
+    def noise(self) -> Noise:
+        """What was learned."""
+        return self._learner.noise
 
     def update(self, n: Float64s, mean: Float64s, m2: Float64s) -> Changes | None:
         """See Detector.update."""
         seen = checked_slice(self.signals, n, mean, m2)
         self._current += 1
-        watched = self._watched[seen]
-        if not watched.all():
-            self._take(seen[~watched], n, mean, m2)
-            seen = seen[watched]
-        highest, found = np.zeros(self.signals), list[tuple[Windows, Float64s]]()
+        seen, ready = self._learner.add(seen, n, mean, m2)
+        changes = None
         if seen.size:
-            for windows in self._sums.add(self._current, seen, n[seen], n[seen] * mean[seen]):
+            highest, found = np.zeros(self.signals), list[tuple[Windows, Float64s]]()
+            total, sizes = n[seen] * mean[seen], [limit.size for limit in self._limits]
+            for windows in self._sums.add(self._current, seen, n[seen], total, sizes):
                 ratio = self._ratio(windows)
                 found.append((windows, ratio))
                 of = windows.signal
                 highest[of] = np.maximum(highest[of], ratio.max(axis=0))
-        changed = np.flatnonzero(highest > 1.0)
-        return self._changes(changed, highest[changed], found) if changed.size else None
-
-    def _take(self, seen: Int64s, n: Float64s, mean: Float64s, m2: Float64s) -> None:
-        """Learn from a slice of signals that are not watched yet."""
-        self._learning.add(seen, n[seen], mean[seen], m2[seen])
-        if self._learn:
-            self._watch(seen[self._learning.slices[seen] >= self._learn])
+            changed = np.flatnonzero(highest > 1.0)
+            changes = self._changes(changed, highest[changed], found) if changed.size else None
+        self._watch(ready)
+        return changes
 
     def begin(self) -> None:
         """End learning, of signals that were seen in less than STEPS_MIN slices as soon as they are."""
-        self._learn = STEPS_MIN
-        self._watch(np.flatnonzero(~self._watched & (self._learning.slices >= STEPS_MIN)))
+        self._watch(self._learner.begin())
 
     def _watch(self, signals: Int64s) -> None:
-        if not signals.size:
-            return
-        for several, learned in self._learning.groups(signals):
-            self.noise = self.noise.with_signals(several, noise_of(learned, self.share[several]))
-        self._heights = self.noise.heights(self.run_length)
-        self._sums.grow(self.noise.levels)
-        self._watched[signals] = True
-        if self._watched.all():
-            self._learning = Learning(self.signals)
+        """From the next slice on."""
+        if signals.size:
+            self._sums.grow(self.noise.levels)
+            self._sums.start(signals, self._current)
+            more = ((0, self.noise.levels - len(self._heights)), (0, 0), (0, 0))
+            self._heights = np.pad(self._heights, more, constant_values=np.inf)
+            self._heights[..., signals] = self.noise.heights(self.run_length, signals)
+            self._limit()
 
     def rate(self, run_length: ArrayLike) -> None:
         """From now on raise one false change in so many slices."""
-        self.run_length = _each(run_length, self.signals)
+        self.run_length = each(run_length, self.signals)
         self._heights = self.noise.heights(self.run_length)
+        self._limit()
+
+    def _limit(self) -> None:
+        """What an update needs of noise and heights, of the windows that are looked at."""
+        noise, self._limits = self.noise, []
+        for level in range(noise.levels):
+            looked = np.flatnonzero((noise.turnover[level] > 0).any(axis=1))
+            between = noise.between[level, looked] * (SIZES[looked, None] * 2.0**level)
+            self._limits.append(_Limit(looked, SIZES[looked], between, self._heights[level, looked]))
+        least = 1.0 / np.maximum(noise.n, 2.0)
+        self._null = np.clip(noise.mean + np.outer((-1, 1), self.dead), least, 1.0 - least)
 
     def skip(self, slices: int) -> None:
         """See Detector.skip."""
@@ -141,21 +157,13 @@ class Scan:
 
     def snapshot(self) -> Snapshot:
         """See Detector.snapshot."""
-        parts = {
-            "noise": self.noise.snapshot(),
-            "learning": self._learning.snapshot(),
-            "sums": self._sums.snapshot(),
-        }
         return {
             "detector": self.NAME,
             "version": SNAPSHOT_VERSION,
-            "learn": self._learn,
             "run_length": self.run_length.copy(),
             "dead": self.dead.copy(),
-            "share": self.share.astype(np.int64),
-            "watched": self._watched.astype(np.int64),
             "current": self._current,
-            **{f"{part}.{name}": one for part, of in parts.items() for name, one in of.items()},
+            **prefixed({"learner": self._learner.snapshot(), "sums": self._sums.snapshot()}),
         }
 
     @classmethod
@@ -164,49 +172,47 @@ class Scan:
         checked_snapshot(snapshot, cls.NAME)
         signals = len(snapshot["dead"])
         arrays = {name: restored(snapshot, name, np.float64, (signals,)) for name in ("run_length", "dead")}
-        masks = {name: restored(snapshot, name, np.int64, (signals,)) > 0 for name in ("share", "watched")}
-        scan = cls(signals, learn=None, share=masks["share"], **arrays)
-        scan._learn, scan._watched = int(snapshot["learn"]), masks["watched"]
+        scan = cls(signals, learn=None, **arrays)
         scan._current = int(snapshot["current"])
-        scan.noise = Noise.restore(_part(snapshot, "noise"))
-        scan._learning = Learning.restore(_part(snapshot, "learning"))
-        scan._sums = Sums.restore(_part(snapshot, "sums"))
+        scan._learner = Learner.restore(part_of(snapshot, "learner"))
+        scan._sums = Sums.restore(part_of(snapshot, "sums"))
         scan.rate(scan.run_length)
         return scan
 
     @property
     def nbytes(self) -> int:
         """What the state takes, in bytes."""
-        parts = self._sums, self.noise, self._learning, self._heights, self.run_length, self.dead
-        return sum(part.nbytes for part in parts) + 2 * self.signals
+        limits = sum(limit.between.nbytes + limit.heights.nbytes for limit in self._limits)
+        parts = self._sums, self._learner, self._heights, self._null, self.run_length, self.dead
+        return sum(part.nbytes for part in parts) + limits
 
     def bytes_max(self, slices: int) -> int:
         """Bound on ``nbytes`` once so many slices with events were seen."""
-        deep = max(0, slices.bit_length() - 10)
-        learning = 16 * 2 * STEPS_MAX + 48 * (deep + 1) + 32
-        watching = (deep + LEVELS) * (40 * BLOCKS + 4 * 8 * len(SIZES)) + 100
-        return self.signals * (learning + watching)
+        levels = self._learner.levels_max(slices)
+        watching = levels * (40 * BLOCKS + 3 * 8 * len(SIZES)) + 48
+        return self._learner.bytes_max(slices) + self.signals * watching
 
     def _ratio(self, windows: Windows) -> Float64s:
         """The squared deviation of each window (W, s), in variances, over what it has to pass."""
-        noise, of = self.noise, windows.signal
+        noise, of, limit = self.noise, windows.signal, self._limits[windows.level]
         mean = windows.total / windows.n
-        uneven = SIZES[:, None] * 2.0**windows.level * windows.squares / windows.n**2
-        between = noise.between[windows.level][:, of]
-        variance = noise.within[of] / windows.n + between * uneven + noise.error[of]
-        squared = np.square(np.maximum(np.abs(mean - noise.mean[of]) - self.dead[of], 0.0))
-        rates = self.share[of]
+        variance = limit.between[:, of] * (windows.squares / (windows.n * windows.n))
+        variance += noise.within[of] / windows.n + noise.error[of]
+        level = noise.mean[of]
+        # A constant whose sums were rounded has not moved.
+        slack = self.dead[of] + ROUNDING * np.abs(level)
+        squared = np.square(np.maximum(np.abs(mean - level) - slack, 0.0))
+        rates = self._learner.share[of]
         if rates.any():
-            squared[:, rates] = self._deviance(mean[:, rates], of[rates])
-        found: Float64s = squared / np.maximum(variance, _TINY) / self._heights[windows.level][:, of]
+            squared[:, rates] = self._deviance(mean[:, rates], np.arange(self.signals)[of][rates])
+        found: Float64s = squared / (np.maximum(variance, _TINY) * limit.heights[:, of])
         return found
 
     def _deviance(self, rate: Float64s, of: Int64s) -> Float64s:
         """Twice the log likelihood ratio of rates (W, s) against the nearest that is within reach, in squared
         deviations: times the variance of an event."""
-        least = 1.0 / np.maximum(self.noise.n[of], 2.0)
-        level, dead = np.clip(self.noise.mean[of], least, 1.0 - least), self.dead[of]
-        null = np.clip(rate, np.maximum(level - dead, least), np.minimum(level + dead, 1.0 - least))
+        rate = np.clip(rate, 0.0, 1.0)
+        null = np.clip(rate, *self._null[:, of])
         gain = xlogy(rate, rate / null) + xlogy(1.0 - rate, (1.0 - rate) / (1.0 - null))
         found: Float64s = 2.0 * np.maximum(gain, 0.0) * self.noise.within[of]
         return found
@@ -214,18 +220,18 @@ class Scan:
     def _changes(self, changed: Int64s, highest: Float64s, found: list[tuple[Windows, Float64s]]) -> Changes:
         """Of each changed signal (k,) the window that passed by most, the shorter of equal ones."""
         noise, k = self.noise, len(changed)
-        first, after, level, size = np.zeros((4, k), np.int64)
+        level, size = np.zeros((2, k), np.int64)
         n, total = np.zeros((2, k))
         for windows, ratio in reversed(found):
-            place = np.searchsorted(windows.signal, changed)
-            there = np.flatnonzero(np.isin(changed, windows.signal))
-            of = place[there]
+            signals = np.arange(self.signals)[windows.signal]
+            there = np.flatnonzero(np.isin(changed, signals))
+            of = np.searchsorted(signals, changed[there])
             best = ratio[:, of].argmax(axis=0)
             equal = ratio[best, of] == highest[there]
             there, best, of = there[equal], best[equal], of[equal]
-            level[there], size[there] = windows.level, best
+            level[there], size[there] = windows.level, self._limits[windows.level].looked[best]
             n[there], total[there] = windows.n[best, of], windows.total[best, of]
-            first[there], after[there] = windows.first[best, of], windows.after[best, of]
+        first, after = self._sums.began(level, SIZES[size], changed)
         self._sums.reset(changed)
         mean = total / n
         margin = self._margin(changed, level, size, n, mean - noise.mean[changed]) + (1 << level)
@@ -249,13 +255,3 @@ class Scan:
         variance = self.noise.within[signal] / n + self.noise.between[level, size, signal]
         slices = QUANTILE * length * variance / np.maximum(shift * shift, _TINY)
         return np.minimum(slices, MARGIN_MAX).astype(np.int64)
-
-
-def _part(snapshot: Snapshot, part: str) -> Snapshot:
-    return {
-        name.removeprefix(f"{part}."): one for name, one in snapshot.items() if name.startswith(f"{part}.")
-    }
-
-
-def _each(value: ArrayLike, signals: int) -> Float64s:
-    return np.broadcast_to(np.asarray(value, np.float64), (signals,)).copy()

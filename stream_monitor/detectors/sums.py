@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -13,30 +13,30 @@ SIZES = np.array([1, 2, 3, 4, 6, 8])
 """Blocks in a window."""
 BLOCKS = int(SIZES[-1])
 """Kept of each length."""
+_NEVER = np.iinfo(np.int64).max
+_AGES = np.arange(BLOCKS)
 
 
 class Windows(NamedTuple):
-    """The windows of s signals that end now, of SIZES blocks of 2^``level`` slices; arrays (W, s).
+    """The windows of s signals that end now, of ``size`` (W,) blocks of 2^``level`` slices; arrays (W, s).
 
-    ``signal`` (s,). ``n`` events with ``total``, the sum of their values, and ``squares``, the sum of n^2
-    over slices. ``first`` is the index of the first slice seen, ``after`` that of the slice after the last
-    one that was seen before. Where a signal has not seen as many slices, a window is what there is.
+    ``signal`` (s,), or all. ``n`` events with ``total``, the sum of their values, and ``squares``, the
+    sum of n^2 over slices. Where a signal has not seen as many slices, a window is what there is.
     """
 
     level: int
-    signal: Int64s
+    size: Int64s
+    signal: Int64s | slice
     n: Float64s
     total: Float64s
     squares: Float64s
-    first: Int64s
-    after: Int64s
 
 
 class Sums:
     """Blocks of 2^0, .. 2^(levels - 1) slices, the last BLOCKS of each length, of S signals.
 
     Slices without events are in none. Windows are given when their last block is complete. Memory: 320 bytes
-    x levels x S. Adding a slice is O(S), amortized.
+    x levels x S. Adding a slice is O(S), amortized, and three times as fast where no signal ever missed one.
     """
 
     def __init__(self, signals: int, levels: int) -> None:
@@ -44,44 +44,67 @@ class Sums:
         self._count: Int64s = np.zeros(signals, np.int64)
         self._last: Int64s = np.full(signals, -1)
         self._values: Float64s = np.zeros((3, levels, BLOCKS, signals))
-        self._begin: Int64s = np.zeros((2, levels, BLOCKS, signals), np.int64)
+        # Of a block the index of its first slice, and of the slice after the last one seen before it.
+        self._begin: Int64s = np.full((2, levels, BLOCKS, signals), _NEVER)
 
-    def add(self, current: int, seen: Int64s, n: Float64s, total: Float64s) -> Iterator[Windows]:
-        """The slice with index ``current``, in which the signals ``seen`` (s,) saw n > 0 events."""
-        count, values, begin = self._count[seen], self._values, self._begin
-        self._count[seen] += 1
-        values[:, 0, count % BLOCKS, seen] = n, total, n * n
-        begin[0, 0, count % BLOCKS, seen], begin[1, 0, count % BLOCKS, seen] = current, self._last[seen] + 1
-        self._last[seen] = current
-        yield self._windows(0, seen, count)
+    def add(
+        self, current: int, seen: Int64s, n: Float64s, total: Float64s, sizes: Sequence[Int64s]
+    ) -> Iterator[Windows]:
+        """The slice with index ``current``, in which the signals ``seen`` (s,) saw n > 0 events.
+
+        ``sizes``: of which sizes windows are wanted, for each level.
+        """
+        values, begin, clock = self._values, self._begin, self._count[seen]
+        of: Int64s | slice = seen
+        if len(seen) == self.signals and (clock == clock[0]).all():
+            of, clock = slice(None), clock[0]
+        self._count[of] += 1
+        for row, one in enumerate((n, total, n * n)):
+            values[row, 0, clock % BLOCKS, of] = one
+        begin[0, 0, clock % BLOCKS, of], begin[1, 0, clock % BLOCKS, of] = current, self._last[of] + 1
+        self._last[of] = current
+        yield self._windows(0, of, clock, sizes[0])
         for level in range(1, self.levels):
-            complete = (count & 1) == 1
+            complete = (clock & 1) == 1
             if not complete.any():
                 break
-            high, seen, count = count[complete] % BLOCKS, seen[complete], count[complete] >> 1
-            low, place = high - 1, count % BLOCKS
-            values[:, level, place, seen] = values[:, level - 1, low, seen] + values[:, level - 1, high, seen]
-            begin[:, level, place, seen] = begin[:, level - 1, low, seen]
-            yield self._windows(level, seen, count)
+            if not isinstance(of, slice):
+                of, clock = of[complete], clock[complete]
+            high, clock = clock % BLOCKS, clock >> 1
+            for sums, two in ((values, np.add), (begin, np.minimum)):
+                lower = sums[:, level - 1]
+                sums[:, level, clock % BLOCKS, of] = two(lower[:, high - 1, of], lower[:, high, of])
+            yield self._windows(level, of, clock, sizes[level])
 
-    def _windows(self, level: int, signal: Int64s, count: Int64s) -> Windows:
-        there = np.minimum(np.arange(BLOCKS)[:, None], count)
-        blocks = (count - there) % BLOCKS
-        sums = self._values[:, level, blocks, signal]
-        sums *= np.arange(BLOCKS)[:, None] <= count
-        n, total, squares = np.cumsum(sums, axis=1)[:, SIZES - 1]
-        first, after = self._begin[:, level, blocks[SIZES - 1], signal]
-        return Windows(level, signal, n, total, squares, first, after)
+    def _windows(self, level: int, of: Int64s | slice, clock: Int64s, size: Int64s) -> Windows:
+        ages = _AGES[: size[-1]].reshape(-1, *[1] * clock.ndim)
+        blocks = self._values[:, level, (clock - ages) % BLOCKS, of]
+        n, total, squares = np.cumsum(blocks, axis=1)[:, size - 1]
+        return Windows(level, size, of, n, total, squares)
+
+    def began(self, level: Int64s, size: Int64s, signal: Int64s) -> tuple[Int64s, Int64s]:
+        """Of a window of each signal (k,) the indexes of its first slice, and of that after the one before."""
+        clock = (self._count[signal] >> level) - 1
+        blocks = (clock[:, None] - _AGES) % BLOCKS
+        begin = self._begin[:, level[:, None], blocks, signal[:, None]]
+        first, after = np.where(size[:, None] > _AGES, begin, _NEVER).min(axis=2)
+        return first, after
 
     def reset(self, signals: Int64s) -> None:
-        """Start these signals afresh."""
-        self._count[signals] = 0
+        """Forget what these signals saw. Their blocks end with those of the others, as before."""
+        self._values[..., signals] = 0.0
+        self._begin[..., signals] = _NEVER
+
+    def start(self, signals: Int64s, current: int) -> None:
+        """These signals were seen last in the slice ``current``, before any that is added."""
+        self._last[signals] = current
 
     def grow(self, levels: int) -> None:
         """Keep blocks of so many lengths from now on."""
         if levels > self.levels:
             more = ((0, 0), (0, levels - self.levels), (0, 0), (0, 0))
-            self._values, self._begin = np.pad(self._values, more), np.pad(self._begin, more)
+            self._values = np.pad(self._values, more)
+            self._begin = np.pad(self._begin, more, constant_values=_NEVER)
             self.levels = levels
 
     @property
