@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.detection_parts import Part
+from benchmarks.detection_parts import FalseAlarms, Part
 
 
 def show(part: Part, console: Console) -> None:
@@ -38,8 +38,14 @@ def _false_alarms(part: Part) -> Table:
     for one in part.false_alarms:
         rate = f"{one.per_million:.3g} ({one.low:.3g} - {one.high:.3g})"
         cells = f"{one.slice:,}", f"{one.events:,}", rate, f"{one.budget:g}", f"{one.warm_up:,}"
-        table.add_row(one.contender, *cells, "yes" if one.held else "no")
+        table.add_row(one.contender, *cells, _held(one))
     return table
+
+
+def _held(one: FalseAlarms) -> str:
+    if one.held:
+        return "yes"
+    return "no" if one.low > one.budget or one.warm_up else "open"
 
 
 def _tuned(part: Part) -> Table:

@@ -206,10 +206,10 @@ def test_a_delay_is_counted_from_the_onset_and_less_one_slice() -> None:
     assert ramp is not None
     assert 0 < ramp < settings.ramp
     assert ramp % 100 == 0
-    # Its sum has to go up by the threshold, at two standard deviations an event.
+    # Its sum has to go up by the threshold or less, at two standard deviations an event.
     sudden = found["river page_hinkley, tuned", "2 sd"].median
     assert sudden is not None
-    assert 40 < sudden < 70
+    assert 20 < sudden < 70
 
 
 def test_a_kind_is_measured_once_and_told_with_the_figures(
