@@ -121,7 +121,7 @@ def _pair(shift: Shift, ours: Float64s, theirs: dict[str, Float64s]) -> Pair:
         ratio = np.divide(mine, other)
     low, high = np.quantile(np.where(np.isnan(ratios), 1.0, ratios), [0.025, 0.975], method="nearest")
     numbers = (_number(one) for one in (mine, other, ratio, low, high))
-    return Pair(shift.name, shift.size, bool(shift.ramp), best, *numbers)
+    return Pair(shift.name, shift.sds, bool(shift.ramp), best, *numbers)
 
 
 def delays_of_defaults(kind: Kind, settings: Settings) -> Iterator[Delay]:

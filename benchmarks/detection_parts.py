@@ -29,7 +29,7 @@ class Settings:
     learn: int = 200_000
     watch: int = 1_000_000
     streams: int = 100
-    tune_streams: int = 100
+    tune_streams: int = 150
     delay_streams: int = 200
     horizon: int = 100_000
     ramp: int = 10_000
@@ -132,7 +132,7 @@ class Pair:
     """
 
     shift: str
-    size: float
+    sds: float
     gradual: bool
     best: str
     ours: float | None
@@ -144,7 +144,7 @@ class Pair:
     @property
     def most(self) -> float:
         """How large a ratio may be."""
-        return 1.1 if self.size <= 0.25 else 1.0
+        return 1.1 if self.sds <= 0.25 else 1.0
 
     @property
     def later(self) -> bool:

@@ -171,10 +171,13 @@ class RunningPageHinkley:
         if not events:
             return np.zeros(values.shape)
         total, kept, least, most = self._state[:, rows, None]
-        age = self._since[rows, None] + np.arange(1, events + 1)
+        since = self._since[rows, None]
+        # Rows of one age share what depends on it.
+        since = since[:1] if (since == since[0]).all() else since
+        age = since + np.arange(1, events + 1)
         sums = total + np.cumsum(values, axis=1)
         gains, _ = lfilter([1.0], [1.0, -ALPHA], values - sums / age, axis=1, zi=ALPHA * kept)
-        forgotten = ALPHA ** self._since[rows, None] * ALPHA ** np.arange(1, events + 1)
+        forgotten = ALPHA**since * ALPHA ** np.arange(1, events + 1)
         lag = DELTA * (1.0 - forgotten) / (1.0 - ALPHA)
         rising, falling = gains - lag, gains + lag
         least = np.minimum(np.minimum.accumulate(rising, axis=1), least)
@@ -182,4 +185,6 @@ class RunningPageHinkley:
         self._since[rows] += events
         self._state[:, rows] = sums[:, -1], gains[:, -1], least[:, -1], most[:, -1]
         found: Float64s = np.maximum(rising - least, most - falling)
-        return np.where(age >= MIN_INSTANCES, found, 0.0)
+        if age.min() < MIN_INSTANCES:
+            found[np.broadcast_to(age < MIN_INSTANCES, found.shape)] = 0.0
+        return found

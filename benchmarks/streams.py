@@ -22,6 +22,9 @@ DAY = 28_800
 WEEK = 7 * DAY
 HURST = 0.8
 FRACTIONAL_PIECE = 1 << 21
+CATEGORIES = 10
+MIX = 1.0 / np.arange(1, CATEGORIES + 1) / (1.0 / np.arange(1, CATEGORIES + 1)).sum()
+MISSING = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,12 @@ class Shift:
     def name(self) -> str:
         said = {"location": f"{self.size:g} sd", "spread": "spread x 2", "rate": "+5 points", "mix": "mix"}
         return said[self.what] + (", gradual" if self.ramp else "")
+
+    @property
+    def sds(self) -> float:
+        """Its size in standard deviations of an event: of a rate that is MISSING, of the largest category."""
+        rate = {"rate": MISSING, "mix": float(MIX[0])}.get(self.what)
+        return self.size if rate is None else self.size / float(np.sqrt(rate * (1 - rate)))
 
     def strength(self, after: Float64s) -> Float64s:
         """0..size, this many events after the onset; negative: before."""
@@ -121,10 +130,6 @@ def _counts(of: Drawn) -> Float64s:
         wide = np.maximum(excess, 1e-6)
         return of.random.poisson(of.random.gamma(mean / wide, wide, shape)).astype(np.float64)
     return of.random.poisson(mean, shape).astype(np.float64)
-
-
-CATEGORIES = 10
-MIX = 1.0 / np.arange(1, CATEGORIES + 1) / (1.0 / np.arange(1, CATEGORIES + 1)).sum()
 
 
 def _categories(of: Drawn) -> Float64s:
@@ -213,7 +218,7 @@ KINDS = (
     Kind("ar .5", _autoregressive(0.5)),
     Kind("ar .9", _autoregressive(0.9)),
     Kind("ar .99", _autoregressive(0.99)),
-    Kind("missing .01", _bernoulli(0.01), "rate", ("rate",)),
+    Kind("missing .01", _bernoulli(MISSING), "rate", ("rate",)),
     Kind("categories", _categories, "category", ("mix",)),
     Kind("daily season", _seasonal(None), season=DAY),
     Kind("season + ar .9", _seasonal(0.9), season=DAY),

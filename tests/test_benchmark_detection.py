@@ -61,6 +61,13 @@ def test_a_shift_is_as_large_as_it_says(name: str) -> None:
         assert (wide.mean() - healthy.mean()) / sd == pytest.approx(0.0, abs=0.05)
 
 
+def test_shifts_of_shares_are_measured_in_standard_deviations_of_an_event() -> None:
+    assert Shift("location", 0.25).sds == 0.25
+    assert Shift("rate", 0.05).sds == pytest.approx(0.05 / (0.01 * 0.99) ** 0.5)
+    values = Streams(BY_NAME["categories"], 1, 1).take(100_000) == 0
+    assert Shift("mix", 0.05).sds == pytest.approx(0.05 / values.std(), rel=0.02)
+
+
 def test_streams_remember_as_their_names_say() -> None:
     def means(name: str, events: int, streams: int = 60) -> float:
         """The variance of means of so many events, by that of one."""
