@@ -21,9 +21,11 @@ from benchmarks.equalize import Firsts, Tuned, alarms, firsts
 from benchmarks.false_alarms import alarms_of
 from benchmarks.running import Running, RunningAdwin, RunningPageHinkley
 from benchmarks.streams import BY_NAME, DAY, KINDS, NOTHING, Kind, Shift, Streams, shifts_of
+from benchmarks.watching import Watching
 from stream_monitor.checks.category import Category
 from stream_monitor.checks.numeric import Numeric
 from stream_monitor.config import parse_config
+from stream_monitor.detectors import DETECTORS, Scan
 from stream_monitor.reference import Reference
 from tests.test_checks import summary
 
@@ -217,6 +219,23 @@ def test_a_delay_is_counted_from_the_onset_and_less_one_slice() -> None:
     sudden = found["river page_hinkley, tuned", "2 sd"].median
     assert sudden is not None
     assert 20 < sudden < 70
+
+
+def test_a_detector_that_takes_a_season_off_is_the_default_and_knows_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[int] = []
+
+    class Seasonal(Scan):
+        def __init__(self, signals: int, *, slice_ms: int, **params: Any) -> None:
+            told.append(slice_ms)
+            super().__init__(signals, **params)
+
+    monkeypatch.setitem(DETECTORS, "seasonal", Seasonal)
+    streams = Streams(BY_NAME["missing .01"], 1, 2)
+    watching = Watching(streams, 100, 20_000, 1e6, ("scan", "adwin"))
+    assert isinstance(watching.detectors["scan"], Seasonal)
+    assert told == [5 * 60 * 1_000]
 
 
 def test_a_kind_is_measured_once_and_told_with_the_figures(
