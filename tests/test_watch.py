@@ -163,6 +163,13 @@ def test_each_detector_finds_a_shift_by_itself(detectors: list[Any]) -> None:
     assert {finding.signal for finding in stream.send(2.0, 200)} == {"x"}
 
 
+@pytest.mark.parametrize("name", ["scan", "cusum", "ewma", "eprocess"])
+def test_each_detector_that_learns_finds_a_shift_by_itself(name: str) -> None:
+    stream = learned(detectors=[{name: {"learn": 60, "run_length": 1e4}}])
+    assert stream.send(0, 100) == []
+    assert {finding.signal for finding in stream.send(2.0, 200)} == {"x"}
+
+
 def test_without_detectors_nothing_is_found() -> None:
     stream = learned(detectors=[])
     assert stream.send(5.0, 30) == []

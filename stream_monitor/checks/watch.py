@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stream_monitor import detectors
 from stream_monitor.checks import ALL
-from stream_monitor.checks.base import Observations, Score, concatenate
+from stream_monitor.checks.base import Observations, Score, Unit, concatenate
 from stream_monitor.checks.history import History
 from stream_monitor.checks.numeric import NumericMeasure
 from stream_monitor.detectors.base import Changes, Detector
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 NOISE_SDS = 3.0
 """The level since a change must be beyond the minimum effect by this many of its standard errors."""
+LEARN = frozenset({"scan", "cusum", "ewma", "eprocess"})
+"""Detectors that learn the level from slices as they come. What comes before them is not compared."""
 REARM = 0.5
 """A finding is over when every score of it is back within this share of its minimum effect."""
 OPPOSITE = 0.1
@@ -72,10 +74,11 @@ class Watch:
         self._dead = np.array([score.dead for score in self.scores])
         self._names = [_label(one) for one in model.detectors]
         self._scales = [self._scale(one.name) for one in model.detectors]
-        self._detectors = [_make(one, len(self.scores)) for one in model.detectors]
-        for number in range(len(self._detectors)):
+        self._detectors = [_make(one, self.scores) for one in model.detectors]
+        for number, one in enumerate(model.detectors):
             # What comes first is compared with the reference, and not only with what came before it.
-            self._detect(number, baseline)
+            if one.name not in LEARN:
+                self._detect(number, baseline)
         centers = {name: field.center for name, field in declared.items() if field.center is not None}
         self._history = History(reference, centers)
         groups = sorted({(score.signal, score.check) for score in self.scores})
@@ -115,9 +118,13 @@ class Watch:
 
     def _scale(self, detector: str) -> tuple[Float64s, Float64s]:
         """Offset and unit of what a detector sees: the bounded score itself, which ADWIN's guarantee asks
-        for, or standard deviations of the reference, which Page-Hinkley's thresholds are stated in."""
+        for, as a share where its bounds are stated, or standard deviations of the reference, which
+        Page-Hinkley's thresholds are stated in."""
         if detector == "page_hinkley":
             return self._reference_mean, self._sd
+        if detector == "eprocess":
+            ranks = np.array([score.unit == Unit.RANK for score in self.scores])
+            return np.where(ranks, -1.0, 0.0), np.where(ranks, 2.0, 1.0)
         return np.zeros(len(self.scores)), np.ones(len(self.scores))
 
     def _detect(self, number: int, seen: Observations) -> Changes | None:
@@ -236,8 +243,8 @@ def _label(configured: ConfiguredDetector) -> str:
     return str(configured.river or configured.name)
 
 
-def _make(configured: ConfiguredDetector, scores: int) -> Detector:
-    """ADWIN's delta is the model's, shared equally among its scores.
+def _make(configured: ConfiguredDetector, scores: list[Score]) -> Detector:
+    """ADWIN's delta, and the run length of detectors that learn, is the model's: its scores share them.
 
     Page-Hinkley's defaults are in standard deviations of the reference: changes below 0.05 are tolerated,
     and by Wald's approximation, exp(2 delta threshold) / (2 delta^2) events, a score of independent
@@ -245,7 +252,10 @@ def _make(configured: ConfiguredDetector, scores: int) -> Detector:
     """
     params = dict(configured.params)
     if configured.name == "adwin":
-        params["delta"] = params.get("delta", 0.002) / max(scores, 1)
+        params["delta"] = params.get("delta", 0.002) / max(len(scores), 1)
     if configured.name == "page_hinkley":
         params = {"delta": 0.05, "threshold": 200.0} | params
-    return detectors.make(_label(configured), scores, params)
+    if configured.name in LEARN:
+        params["run_length"] = params.get("run_length", 1e6) * max(len(scores), 1)
+        params["share"] = np.array([score.unit == Unit.SHARE for score in scores], np.bool_)
+    return detectors.make(_label(configured), len(scores), params)

@@ -20,7 +20,8 @@ from pydantic import (
 from stream_monitor.config.section import Section, complain, refuse
 from stream_monitor.config.values import Scalar
 
-DetectorName = Literal["adwin", "page_hinkley", "river"]
+DetectorName = Literal["adwin", "page_hinkley", "scan", "cusum", "ewma", "eprocess", "river"]
+OURS: tuple[DetectorName, ...] = ("adwin", "page_hinkley", "scan", "cusum", "ewma", "eprocess")
 RIVER_MODULES = ("drift", "drift.binary")
 
 
@@ -53,21 +54,52 @@ class PageHinkley(Section):
     min_instances: int | None = Field(default=None, ge=1, description="Events before the first detection.")
 
 
+class Scan(Section):
+    """Parameters of the scan, which learns the noise of every score."""
+
+    run_length: float | None = Field(
+        default=None, ge=1, description="Slices between false changes, in all scores together."
+    )
+    learn: int | None = Field(default=None, ge=32, description="Slices that are taken for healthy.")
+
+
+class Cusum(Scan):
+    """Parameters of the CUSUM chart (Page 1954)."""
+
+    shift: float | None = Field(
+        default=None, gt=0, description="To be found fastest, in long-run standard deviations of a slice."
+    )
+
+
+class Ewma(Scan):
+    """Parameters of the EWMA chart (Roberts 1959)."""
+
+    window: float | None = Field(default=None, ge=1, description="Slices whose mean has the same variance.")
+
+
+class EProcess(Scan):
+    """Parameters of the e-process (Shin, Ramdas and Rinaldo 2024)."""
+
+
 class Entry(Section):
     """One item of ``detectors`` in its long form; a name alone stands for a detector with its defaults."""
 
     adwin: Adwin | None = None
     page_hinkley: PageHinkley | None = None
+    scan: Scan | None = None
+    cusum: Cusum | None = None
+    ewma: Ewma | None = None
+    eprocess: EProcess | None = None
     river: str | None = Field(default=None, description="A drift detector of river, for example drift.KSWIN.")
     params: dict[str, Scalar] = Field(default_factory=dict, description="Its parameters.")
 
     @model_validator(mode="before")
     @classmethod
     def _from_name(cls, entry: Any) -> Any:
-        if entry in ("adwin", "page_hinkley"):
+        if entry in OURS:
             return {entry: {}}
         if not isinstance(entry, dict):
-            what = "adwin, page_hinkley, {adwin: {delta: ...}} or {river: drift.NAME, params: {...}}"
+            what = f"{', '.join(OURS)}, {{adwin: {{delta: ...}}}} or {{river: drift.NAME, params: {{...}}}}"
             refuse(what, entry)
         return {key: {} if value is None else value for key, value in entry.items()}
 
@@ -97,24 +129,23 @@ class Entry(Section):
 
     @model_validator(mode="after")
     def _names_one(self) -> Entry:
-        names = [name for name in ("adwin", "page_hinkley", "river") if getattr(self, name) is not None]
+        names = [name for name in (*OURS, "river") if getattr(self, name) is not None]
         if len(names) != 1:
-            refuse("one of adwin, page_hinkley and river", names)
+            refuse(f"one of {', '.join(OURS)} and river", names)
         if self.params and self.river is None:
             refuse("params beside river only", sorted(self.params))
         return self
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
-        return {"anyOf": [{"enum": ["adwin", "page_hinkley"]}, handler(core_schema)]}
+        return {"anyOf": [{"enum": list(OURS)}, handler(core_schema)]}
 
     def detector(self) -> Detector:
         if self.river is not None:
             return Detector("river", self.river, self.params)
-        if self.adwin is not None:
-            return Detector("adwin", params=self.adwin.model_dump(exclude_none=True))
-        assert self.page_hinkley is not None, "checked by _names_one"
-        return Detector("page_hinkley", params=self.page_hinkley.model_dump(exclude_none=True))
+        [name] = [name for name in OURS if getattr(self, name) is not None]
+        params: Section = getattr(self, name)
+        return Detector(name, params=params.model_dump(exclude_none=True))
 
 
 if TYPE_CHECKING:

@@ -10,6 +10,9 @@ from typing import Any
 
 from stream_monitor.detectors.adwin import Adwin
 from stream_monitor.detectors.base import Changes, Detector, Snapshot
+from stream_monitor.detectors.cusum import Cusum
+from stream_monitor.detectors.eprocess import EProcess
+from stream_monitor.detectors.ewma import Ewma
 from stream_monitor.detectors.page_hinkley import PageHinkley
 from stream_monitor.detectors.river_adapter import River
 from stream_monitor.detectors.scan import Scan
@@ -17,6 +20,9 @@ from stream_monitor.errors import FormatError
 
 DETECTORS: dict[str, type[Detector]] = {
     Adwin.NAME: Adwin,
+    Cusum.NAME: Cusum,
+    EProcess.NAME: EProcess,
+    Ewma.NAME: Ewma,
     PageHinkley.NAME: PageHinkley,
     River.NAME: River,
     Scan.NAME: Scan,
@@ -26,7 +32,10 @@ __all__ = [
     "DETECTORS",
     "Adwin",
     "Changes",
+    "Cusum",
     "Detector",
+    "EProcess",
+    "Ewma",
     "PageHinkley",
     "River",
     "Scan",

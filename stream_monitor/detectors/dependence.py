@@ -18,8 +18,13 @@ from stream_monitor.detectors.base import Float64s, Int64s
 ORDER_MAX = 32
 PIECES = 8
 SPLITS_MAX = 8
+COARSE = (4, 16)
+"""Values in a block."""
+COARSE_MIN = 24
+"""Of which a fit is made."""
 SPLIT_Z = 5.0
 """What is taken for a jump while learning: a CUSUM of so many long-run standard deviations."""
+RARE = 1e-9
 _TINY = 1e-200
 _FREQUENCIES = np.concatenate((np.linspace(0.0, 1e-3, 100, endpoint=False), np.geomspace(1e-3, np.pi, 1_500)))
 """Edges of a grid on 0..pi that is fine where memory is long."""
@@ -48,7 +53,7 @@ class Autoregression:
     power: Float64s
     length: int
 
-    def spread(self, windows: Int64s, steps: Int64s) -> Spread:
+    def spread(self, windows: Float64s | Int64s, steps: Float64s | Int64s) -> Spread:
         """Of windows of these lengths, each looked at every ``steps`` values; never less than without memory.
 
         The spectrum of the fit, seen through the filter that a mean is (Fejer's kernel). Freedom is the
@@ -104,6 +109,25 @@ def autoregression(x: Float64s) -> Autoregression:
     return Autoregression(best_filters, best_power, length)
 
 
+def spread_of(x: Float64s, windows: Int64s, steps: Int64s) -> Spread:
+    """Of windows of the demeaned series ``x`` (L, S), each looked at every ``steps`` values.
+
+    A level that moves a little beneath much noise is hardly seen from value to value, but it is in means of
+    blocks: of the fits to values and to blocks, a window has the greatest variance that one gives it.
+    """
+    found = autoregression(x).spread(windows, steps)
+    for size in COARSE:
+        blocks = len(x) // size
+        if blocks >= COARSE_MIN:
+            means = x[: blocks * size].reshape(blocks, size, -1).mean(axis=1)
+            long = windows >= size
+            coarse = autoregression(means).spread(windows[long] / size, np.ones(long.sum()))
+            greater = coarse.variance > found.variance[long]
+            found.variance[long] = np.where(greater, coarse.variance, found.variance[long])
+            found.freedom[long] = np.where(greater, coarse.freedom, found.freedom[long])
+    return found
+
+
 def demeaned(x: Float64s) -> tuple[Float64s, Int64s]:
     """Series (L, S) less the mean of each of their pieces between jumps, and how many jumps they have.
 
@@ -114,11 +138,13 @@ def demeaned(x: Float64s) -> tuple[Float64s, Int64s]:
     size = length // PIECES
     pieces = [x[at * size : (at + 1) * size] for at in range(PIECES)]
     one = np.array([1])
-    variances = []
-    for piece in pieces:
-        fit = autoregression(piece - piece.mean(axis=0))
-        variances.append(size * fit.spread(one * size, one).variance[0])
-    scale = np.sqrt(np.maximum(np.median(variances, axis=0), _TINY))
+    variances = [
+        size * spread_of(piece - piece.mean(axis=0), one * size, one).variance[0] for piece in pieces
+    ]
+    usual = np.median(variances, axis=0)
+    # What is rare is in few pieces, but it is no jump.
+    usual = np.where(usual > RARE * np.mean(variances, axis=0), usual, np.mean(variances, axis=0))
+    scale = np.sqrt(np.maximum(usual, _TINY))
     residuals = x - x.mean(axis=0)
     jumps = np.zeros(series, np.int64)
     for at in np.flatnonzero(_cusum(x, scale).max(axis=0) > SPLIT_Z).tolist():

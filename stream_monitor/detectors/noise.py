@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor.detectors.base import Float64s, Int64s, Snapshot, restored
-from stream_monitor.detectors.dependence import autoregression, demeaned
+from stream_monitor.detectors.dependence import demeaned, spread_of
 from stream_monitor.detectors.learning import Learned
 from stream_monitor.detectors.sums import SIZES
 from stream_monitor.detectors.thresholds import height, of_estimate
@@ -29,15 +29,16 @@ _LATER = np.flatnonzero(SIZES >= 6)
 class Noise:
     """Of S signals over windows of SIZES blocks of 2^level slices; arrays (S,) and (levels, W, S).
 
-    ``mean`` of ``n`` events is the level, ``error`` its variance. The mean of a window of w slices and n
-    events has the variance ``within`` / n + ``between``, the second of which is that of the level itself,
-    times w sum(n_t^2) / n^2 where events are unevenly spread. ``turnover`` and ``freedom``: see Spread; the
-    former is 0 where a window is not looked at. ``inflation``: by how much memory adds to the variance of
-    long windows; ``jumps``: of the level while it was learned.
+    ``mean`` of ``n`` events in so many ``slices`` is the level, ``error`` its variance. The mean of a
+    window of w slices and n events has the variance ``within`` / n + ``between``, the second of which is
+    that of the level itself, times w sum(n_t^2) / n^2 where events are unevenly spread. ``turnover`` and
+    ``freedom``: see Spread; the former is 0 where a window is not looked at. ``inflation``: by how much
+    memory adds to the variance of long windows; ``jumps``: of the level while it was learned.
     """
 
     mean: Float64s
     n: Float64s
+    slices: Float64s
     within: Float64s
     error: Float64s
     inflation: Float64s
@@ -49,7 +50,7 @@ class Noise:
     @classmethod
     def none(cls, signals: int) -> Self:
         """Nothing is known, and no window is looked at."""
-        flat, deep = np.zeros((6, signals)), np.zeros((3, 0, len(SIZES), signals))
+        flat, deep = np.zeros((7, signals)), np.zeros((3, 0, len(SIZES), signals))
         return cls(*flat.copy(), *deep.copy())
 
     @property
@@ -67,6 +68,20 @@ class Noise:
         rate = 2.0 ** np.arange(self.levels)[:, None, None] / often
         found = of_estimate(height(np.where(looked, turnover, 1.0), rate), np.maximum(freedom, 1.0))
         return np.where(looked, np.square(found), np.inf)
+
+    @property
+    def long_run(self) -> Float64s:
+        """Variance of the mean of a slice of as many events as were learned, memory included, (S,)."""
+        lengths = SIZES[:, None] * 2.0 ** np.arange(self.levels)[:, None, None]
+        between = (lengths * self.between).max(axis=(0, 1), initial=0.0)
+        variance: Float64s = self.within * self.slices / np.maximum(self.n, 1.0) + between
+        return variance
+
+    @property
+    def freedom_least(self) -> Float64s:
+        """Of the windows that are looked at, (S,); 1 where none is."""
+        least = np.where(self.turnover > 0, self.freedom, np.inf).min(axis=(0, 1), initial=np.inf)
+        return np.where(np.isfinite(least), least, 1.0)
 
     def with_signals(self, signals: Int64s, other: Noise) -> Noise:
         """The same, but of ``signals`` (s,) what another one says of them."""
@@ -114,8 +129,11 @@ def noise_of(learned: Learned, share: NDArray[np.bool_]) -> Noise:
     longest = SIZES[-1] * 2.0 ** (len(between) - 1) * between[-1, -1]
     whole = within * learned.slices / n + longest
     inflation = np.divide(whole, alone, out=np.ones_like(n), where=alone > 0)
-    error = within / n + longest / learned.slices
-    return Noise(mean, n, within, error, inflation, jumps.astype(np.float64), between, turnover, freedom)
+    # Slices of many events count for more in the level: it is the mean of fewer than there were.
+    uneven = np.square(learned.n / n).sum(axis=0) / 2**learned.level
+    error = within / n + longest * uneven
+    flat = mean, n, learned.slices, within, error, inflation, jumps.astype(np.float64)
+    return Noise(*flat, between, turnover, freedom)
 
 
 def _spread(learned: Learned, residuals: Float64s, within: Float64s) -> tuple[Float64s, Float64s, Float64s]:
@@ -133,14 +151,16 @@ def _spread(learned: Learned, residuals: Float64s, within: Float64s) -> tuple[Fl
     places += [(more, at) for more in range(1, LEVELS) for at in _LATER.tolist()]
     of, at = np.array(places).T
     steps = SIZES[at] << of
-    spread = autoregression(residuals / scale).spread(steps, 1 << of)
+    spread = spread_of(residuals / scale, steps, 1 << of)
     white, share = np.mean(sampling / scale**2, axis=0), np.mean(1.0 / scale**2, axis=0)
+    # Where steps are uneven, those of many events tell most of how the level moves: they are fewer.
+    freedom_left = share**2 / np.mean(1.0 / scale**4, axis=0)
     between = np.zeros((level + LEVELS, len(SIZES), n.shape[1]))
     turnover, freedom = np.zeros_like(between), np.zeros_like(between)
     between[level + of, at] = np.maximum(spread.variance - white / steps[:, None], 0.0) / share
-    turnover[level + of, at], freedom[level + of, at] = spread.turnover, spread.freedom
+    turnover[level + of, at], freedom[level + of, at] = spread.turnover, spread.freedom * freedom_left
     for fine in reversed(range(level)):
         sampled = learned.squares[fine] - within * learned.inverse[fine]
         between[fine, 0] = between[fine + 1, 0] + np.maximum(sampled, 0.0) / learned.pairs[fine] / 4.0
-        turnover[fine, 0], freedom[fine, 0] = 1.0, spread.freedom[0]
+        turnover[fine, 0], freedom[fine, 0] = 1.0, spread.freedom[0] * freedom_left
     return between, turnover, freedom

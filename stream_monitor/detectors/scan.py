@@ -6,7 +6,6 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import xlogy
 
 from stream_monitor.detectors.base import (
     SNAPSHOT_VERSION,
@@ -19,14 +18,12 @@ from stream_monitor.detectors.base import (
     each,
     restored,
 )
+from stream_monitor.detectors.excursions import ROUNDING, margin
 from stream_monitor.detectors.learner import Learner, part_of, prefixed
 from stream_monitor.detectors.noise import Noise
+from stream_monitor.detectors.rates import deviance, nearest
 from stream_monitor.detectors.sums import BLOCKS, SIZES, Sums, Windows
 
-QUANTILE = 11.0
-"""Of the place of a change in 95 %, in units of long-run variance over squared shift (Bai 1997)."""
-MARGIN_MAX = 1e9
-ROUNDING = 1e-12
 _TINY = 1e-200
 
 
@@ -146,8 +143,7 @@ class Scan:
             looked = np.flatnonzero((noise.turnover[level] > 0).any(axis=1))
             between = noise.between[level, looked] * (SIZES[looked, None] * 2.0**level)
             self._limits.append(_Limit(looked, SIZES[looked], between, self._heights[level, looked]))
-        least = 1.0 / np.maximum(noise.n, 2.0)
-        self._null = np.clip(noise.mean + np.outer((-1, 1), self.dead), least, 1.0 - least)
+        self._null = nearest(noise.mean, noise.n, self.dead)
 
     def skip(self, slices: int) -> None:
         """See Detector.skip."""
@@ -204,17 +200,8 @@ class Scan:
         squared = np.square(np.maximum(np.abs(mean - level) - slack, 0.0))
         rates = self._learner.share[of]
         if rates.any():
-            squared[:, rates] = self._deviance(mean[:, rates], np.arange(self.signals)[of][rates])
+            squared[:, rates] = deviance(mean[:, rates], self._null[:, of][:, rates], noise.within[of][rates])
         found: Float64s = squared / (np.maximum(variance, _TINY) * limit.heights[:, of])
-        return found
-
-    def _deviance(self, rate: Float64s, of: Int64s) -> Float64s:
-        """Twice the log likelihood ratio of rates (W, s) against the nearest that is within reach, in squared
-        deviations: times the variance of an event."""
-        rate = np.clip(rate, 0.0, 1.0)
-        null = np.clip(rate, *self._null[:, of])
-        gain = xlogy(rate, rate / null) + xlogy(1.0 - rate, (1.0 - rate) / (1.0 - null))
-        found: Float64s = 2.0 * np.maximum(gain, 0.0) * self.noise.within[of]
         return found
 
     def _changes(self, changed: Int64s, highest: Float64s, found: list[tuple[Windows, Float64s]]) -> Changes:
@@ -234,13 +221,13 @@ class Scan:
         first, after = self._sums.began(level, SIZES[size], changed)
         self._sums.reset(changed)
         mean = total / n
-        margin = self._margin(changed, level, size, n, mean - noise.mean[changed]) + (1 << level)
+        off = self._margin(changed, level, size, n, mean - noise.mean[changed]) + (1 << level)
         heights = self._heights[level, size, changed]
         return Changes(
             signal=changed,
             since=self._current - first,
-            earliest=self._current - after + margin,
-            latest=np.maximum(self._current - first - margin, 0),
+            earliest=self._current - after + off,
+            latest=np.maximum(self._current - first - off, 0),
             before_n=noise.n[changed],
             before_mean=noise.mean[changed],
             after_n=n,
@@ -250,8 +237,6 @@ class Scan:
         )
 
     def _margin(self, signal: Int64s, level: Int64s, size: Int64s, n: Float64s, shift: Float64s) -> Int64s:
-        """How many slices off the place of a change is, at most, in 95 % (Bai, Econom. Theory 13, 1997)."""
         length = SIZES[size] << level
         variance = self.noise.within[signal] / n + self.noise.between[level, size, signal]
-        slices = QUANTILE * length * variance / np.maximum(shift * shift, _TINY)
-        return np.minimum(slices, MARGIN_MAX).astype(np.int64)
+        return margin(length * variance, shift)

@@ -83,7 +83,7 @@ class Sums:
         return Windows(level, size, of, n, total, squares)
 
     def began(self, level: Int64s, size: Int64s, signal: Int64s) -> tuple[Int64s, Int64s]:
-        """Of a window of each signal (k,) the indexes of its first slice, and of that after the one before."""
+        """Of one window of each signal (k,) the first slice, and the one after the last seen before it."""
         clock = (self._count[signal] >> level) - 1
         blocks = (clock[:, None] - _AGES) % BLOCKS
         begin = self._begin[:, level[:, None], blocks, signal[:, None]]

@@ -9,6 +9,8 @@ from scipy.special import ndtr
 from stream_monitor.detectors.base import Float64s
 
 HEIGHT_MIN, HEIGHT_MAX = 2.0, 40.0
+OVERSHOOT = 1.166
+EXCURSION_MAX = 1e4
 _HALVINGS = 50
 
 
@@ -54,3 +56,33 @@ def of_estimate(height: Float64s, freedom: Float64s) -> Float64s:
     with np.errstate(over="ignore"):
         higher: Float64s = np.sqrt(freedom * np.expm1(height * height / freedom))
     return higher
+
+
+def excursions(height: Float64s, allowance: Float64s) -> Float64s:
+    """How often in a unit of time Brownian motion with drift -allowance rises by ``height`` from its least.
+
+    Source: Siegmund, Sequential Analysis, 1985, equation 2.56. Steps that are not small rise as if the height
+    was greater by OVERSHOOT.
+    """
+    y = 2.0 * allowance * height
+    small = np.abs(y) < 1e-4
+    safe = np.where(small, 1.0, np.clip(y, -500.0, 500.0))
+    growth = np.where(small, 0.5 + y / 6.0, (np.expm1(safe) - safe) / safe**2)
+    rate: Float64s = 1.0 / np.maximum(2.0 * height * height * growth, 1e-300)
+    return rate
+
+
+def excursion_height(rate: Float64s, allowance: float, error: Float64s, freedom: Float64s) -> Float64s:
+    """What excursions up or down pass ``rate`` times a unit of time, (S,), where what is subtracted as the
+    level has the variance ``error``, and the unit of height was estimated with so many degrees of freedom."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(9)
+    weights = weights / weights.sum()
+    shift = nodes[:, None, None] * np.sqrt(error)
+    scale = np.exp(nodes[None, :, None] / np.sqrt(2.0 * np.maximum(freedom, 1.0)))
+    low, high = np.zeros(rate.shape), np.full(rate.shape, EXCURSION_MAX)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        each = np.minimum(excursions(np.maximum(middle, 1e-6) / scale, (allowance - shift) / scale), 1.0)
+        often = 2.0 * np.einsum("i,j,ijs->s", weights, weights, each) > rate
+        low, high = np.where(often, middle, low), np.where(often, high, middle)
+    return high

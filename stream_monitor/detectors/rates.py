@@ -1,0 +1,25 @@
+"""Rates near 0 or 1, whose noise is not Gaussian: their deviance is."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import xlogy
+
+from stream_monitor.detectors.base import Float64s
+
+
+def nearest(level: Float64s, n: Float64s, dead: Float64s) -> Float64s:
+    """The least and the greatest rate (2, S) that is no change from one that was seen in n events."""
+    least = 1.0 / np.maximum(n, 2.0)
+    found: Float64s = np.clip(level + np.outer((-1, 1), dead), least, 1.0 - least)
+    return found
+
+
+def deviance(rate: Float64s, null: Float64s, within: Float64s) -> Float64s:
+    """Twice the log likelihood ratio of rates (.., s) against the nearest of ``null`` (2, s), in squared
+    deviations: times ``within``, the variance of an event."""
+    rate = np.clip(rate, 0.0, 1.0)
+    null = np.clip(rate, *null)
+    gain = xlogy(rate, rate / null) + xlogy(1.0 - rate, (1.0 - rate) / (1.0 - null))
+    found: Float64s = 2.0 * np.maximum(gain, 0.0) * within
+    return found

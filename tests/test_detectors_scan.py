@@ -1,0 +1,277 @@
+"""What the scan promises beyond the laws: its twin's changes, its run length, no constant unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from stream_monitor.detectors import Changes, Scan, learning, restore
+from tests.oracles_detectors import Slice, Slices, run, told
+from tests.oracles_detectors_scan import ScanTwin
+
+
+def restless(signals: int, length: int, seed: int) -> Slices:
+    """Slices of 0 to 30 events; levels that remember, and jump thrice, once while they are learned."""
+    random = np.random.default_rng(seed)
+    n = random.integers(1, 31, (length, signals)) * (random.random((length, signals)) < 0.8)
+    level = lfilter([1], [1, -0.6], random.normal(size=(length, signals)) * 0.04, axis=0) + 0.5
+    for signal in range(signals):
+        level[random.integers(20, 60) :, signal] += random.choice([0.0, 0.4])
+        for at in random.integers(100, length, 2):
+            level[at:, signal] += random.normal() * 0.1
+    events = np.maximum(n, 1)
+    mean = level + random.normal(size=n.shape) * 0.3 / np.sqrt(events)
+    m2 = 0.09 * random.chisquare(np.maximum(n - 1, 1)) * (n > 1)
+    return Slices(n.astype(np.float64), np.where(n > 0, mean, np.nan), np.where(n > 0, m2, np.nan))
+
+
+def rates(signals: int, length: int, seed: int) -> Slices:
+    random = np.random.default_rng(seed)
+    n = random.integers(0, 12, (length, signals))
+    rate = np.where(np.arange(length) < 300, 0.05, 0.15)[:, None]
+    mean = random.binomial(n, rate) / np.maximum(n, 1)
+    return Slices(n.astype(np.float64), mean, n * mean * (1 - mean))
+
+
+@pytest.mark.parametrize(
+    ("slices", "params", "steps_max"),
+    [
+        (restless(4, 600, 31), {"learn": 130, "run_length": 60.0}, 1_024),
+        (restless(4, 600, 32), {"learn": 150, "run_length": 60.0, "dead": 0.02}, 64),
+        (rates(4, 600, 33), {"learn": 90, "run_length": 100.0, "share": True}, 1_024),
+        (rates(4, 600, 34), {"learn": 90, "run_length": 100.0, "share": True, "dead": 0.03}, 64),
+    ],
+    ids=["learned", "coarsened", "rates", "rates, coarsened"],
+)
+def test_agrees_with_its_twin(
+    monkeypatch: pytest.MonkeyPatch, slices: Slices, params: dict[str, Any], steps_max: int
+) -> None:
+    monkeypatch.setattr(learning, "STEPS_MAX", steps_max)
+    ours: list[tuple[int, int, int, int, float]] = []
+
+    def collect(index: int, changes: Changes) -> None:
+        for at, signal in enumerate(changes.signal.tolist()):
+            since = index - int(changes.since[at])
+            ours.append((signal, index, since, round(changes.after_n[at]), changes.after_mean[at]))
+
+    run(Scan(4, **params), slices, collect)
+    theirs = []
+    for signal in range(4):
+        twin = ScanTwin(**params, steps_max=steps_max)
+        for index in range(len(slices.n)):
+            found = twin.update(Slice(*(float(values[index, signal]) for values in slices)))
+            if found is not None:
+                theirs.append((signal, index, *found))
+    assert [row[:4] for row in sorted(ours)] == [row[:4] for row in theirs]
+    assert [row[4] for row in sorted(ours)] == pytest.approx([row[4] for row in theirs])
+    assert len(theirs) > 15
+
+
+def ar(random: np.random.Generator, phi: float, shape: tuple[int, int]) -> np.ndarray:
+    """(T, S), of variance 1."""
+    noise = random.normal(size=(shape[0] + 200, shape[1]))
+    values: np.ndarray = lfilter([1], [1, -phi], noise, axis=0)[200:] * np.sqrt(1 - phi * phi)
+    return values
+
+
+def slices_of(values: np.ndarray, n: float, within: float) -> Slices:
+    full = np.full(values.shape, n)
+    return Slices(full, values, (full - 1) * within)
+
+
+def sampled(random: np.random.Generator, n: np.ndarray) -> Slices:
+    """Slices of n (T, S) events N(0, 1)."""
+    return Slices(n, random.normal(size=n.shape) / np.sqrt(n), n - 1)
+
+
+def rate_of(p: float, n: int) -> Callable[[np.random.Generator, tuple[int, int]], Slices]:
+    def slices(random: np.random.Generator, shape: tuple[int, int]) -> Slices:
+        mean = random.binomial(n, p, shape) / n
+        return Slices(np.full(shape, float(n)), mean, n * mean * (1 - mean))
+
+    return slices
+
+
+def waves(shape: tuple[int, int]) -> np.ndarray:
+    """10 to 1,000 events a slice, now few, now many."""
+    n: np.ndarray = np.ceil(10.0 ** (2 + np.sin(2 * np.pi * np.arange(shape[0]) / 300)))
+    return n[:, None] * np.ones(shape)
+
+
+def uneven(random: np.random.Generator, shape: tuple[int, int]) -> Slices:
+    slices = sampled(random, waves(shape))
+    return slices._replace(mean=slices.mean + 0.05 * ar(random, 0.8, shape))
+
+
+def beneath(random: np.random.Generator, shape: tuple[int, int]) -> Slices:
+    """A level that remembers beneath four times as much noise."""
+    slices = sampled(random, np.full(shape, 100.0))
+    return slices._replace(mean=slices.mean + 0.05 * ar(random, 0.8, shape))
+
+
+STATIONARY: dict[str, Callable[[np.random.Generator, tuple[int, int]], Slices]] = {
+    "events": lambda random, shape: slices_of(random.normal(size=shape), 1.0, 0.0),
+    "slices of 100": lambda random, shape: sampled(random, np.full(shape, 100.0)),
+    "AR .5": lambda random, shape: slices_of(ar(random, 0.5, shape), 1.0, 0.0),
+    "AR .9": lambda random, shape: slices_of(ar(random, 0.9, shape), 1.0, 0.0),
+    "rate .01": rate_of(0.01, 1),
+    "rate .01, slices of 100": rate_of(0.01, 100),
+    "uneven": lambda random, shape: sampled(random, waves(shape)),
+    "uneven, AR .8": uneven,
+    "beneath noise": beneath,
+}
+SIGNALS, LEARN, WATCHED, RUN_LENGTH = 150, 1_000, 4_000, 2_000.0
+
+
+def new(name: str) -> Scan:
+    return Scan(SIGNALS, learn=LEARN, run_length=RUN_LENGTH, share=name.startswith("rate"))
+
+
+@pytest.mark.parametrize("name", STATIONARY)
+def test_noise_alone_raises_no_more_than_its_run_length_allows(name: str) -> None:
+    slices = STATIONARY[name](np.random.default_rng(7301), (LEARN + WATCHED, SIGNALS))
+    counts = np.zeros(SIGNALS)
+
+    def collect(index: int, changes: Changes) -> None:
+        counts[changes.signal] += 1
+
+    run(new(name), slices, collect)
+    # 300 budget periods. Signals differ in what they learned: the error of the mean is that among signals.
+    error = max(float(counts.std()), counts.mean() ** 0.5) / SIGNALS**0.5
+    assert counts.mean() + 2 * error <= WATCHED / RUN_LENGTH
+    assert counts.mean() >= 0.05 * WATCHED / RUN_LENGTH  # It spends some of what is allowed.
+
+
+@pytest.mark.parametrize(("name", "most"), [("events", 60), ("AR .5", 200), ("AR .9", 1_000)])
+def test_a_shift_of_one_sd_is_found(name: str, most: int) -> None:
+    slices = STATIONARY[name](np.random.default_rng(7302), (LEARN + most, SIGNALS))
+    slices.mean[LEARN:] += 1.0
+    first, began = np.full(SIGNALS, -1), np.full(SIGNALS, -1)
+    covered = np.zeros(SIGNALS, np.bool_)
+
+    def collect(index: int, changes: Changes) -> None:
+        fresh = first[changes.signal] < 0
+        at = changes.signal[fresh]
+        first[at] = index
+        began[at] = index - changes.since[fresh]
+        early, late = index - changes.earliest[fresh], index - changes.latest[fresh]
+        covered[at] = (early <= LEARN) & (late >= LEARN)
+
+    run(new(name), slices, collect)
+    assert (first >= LEARN).mean() >= 0.95
+    assert covered[first >= 0].mean() >= 0.7
+
+
+@pytest.mark.parametrize("n", [1.0, 0.5, 7.0, 1e6])
+@pytest.mark.parametrize("value", [0.0, 0.1, -0.3, 1e6])
+def test_a_constant_alarms_when_it_moves_and_not_before(value: float, n: float) -> None:
+    scan, zero = Scan(1, learn=40, run_length=1e12), np.zeros(1)
+    for _ in range(3_000):
+        assert scan.update(np.full(1, n), np.full(1, value), zero) is None
+    changes = scan.update(np.full(1, n), np.full(1, value + 1e-4), zero)
+    assert changes is not None
+    assert (changes.since[0], changes.earliest[0], changes.latest[0]) == (0, 1, 0)
+
+
+def test_a_change_right_after_learning_is_not_dated_before_it() -> None:
+    scan, zero = Scan(1, learn=40), np.zeros(1)
+    for _ in range(40):
+        assert scan.update(np.ones(1), zero, zero) is None
+    changes = scan.update(np.ones(1), np.ones(1), zero)
+    assert changes is not None
+    assert (changes.since[0], changes.earliest[0], changes.latest[0]) == (0, 1, 0)
+
+
+def test_what_was_kept_to_learn_is_dropped() -> None:
+    scan, random = Scan(3, learn=1_000), np.random.default_rng(7308)
+    for _ in range(999):
+        scan.update(np.ones(3), random.normal(size=3), np.zeros(3))
+    learning_bytes = scan.nbytes
+    scan.update(np.ones(3), random.normal(size=3), np.zeros(3))
+    assert scan.nbytes < learning_bytes
+
+
+def test_a_shift_within_the_dead_zone_is_none() -> None:
+    random = np.random.default_rng(7303)
+    for share in (False, True):
+        slices = rate_of(0.3, 100)(random, (1_200, 50))
+        more = rate_of(0.34, 100)(random, (400, 50))
+        both = Slices(
+            *(np.concatenate((one[:1_000], other)) for one, other in zip(slices, more, strict=True))
+        )
+        assert len(told(Scan(50, learn=1_000, run_length=1e6, share=share), both)) >= 25
+        assert told(Scan(50, learn=1_000, run_length=1e6, share=share, dead=0.05), both) == []
+
+
+@pytest.mark.parametrize("run_length", [1.0, 1e12, np.inf])
+def test_any_run_length_will_do(run_length: float) -> None:
+    random = np.random.default_rng(7304)
+    found = told(Scan(20, learn=32, run_length=run_length), sampled(random, np.full((200, 20), 10.0)))
+    assert (found == []) == (run_length > 1)
+
+
+def test_rate_re_sets_the_run_length() -> None:
+    slices = sampled(np.random.default_rng(7305), np.full((600, 20), 10.0))
+    late, early = Scan(20, learn=100, run_length=5.0), Scan(20, learn=100, run_length=1e9)
+    late.rate(1e9)
+    assert told(late, slices) == told(early, slices)
+    np.testing.assert_array_equal(late.snapshot()["run_length"], early.snapshot()["run_length"])
+
+
+def test_begin_ends_learning_when_there_is_enough() -> None:
+    slices = sampled(np.random.default_rng(7306), np.full((100, 2), 10.0))
+    slices.n[:90, 1] = 0.0
+    scan = Scan(2, learn=None, run_length=1e3)
+    told(scan, Slices(*(values[:60] for values in slices)))
+    assert scan.noise.n.tolist() == [0.0, 0.0]
+    scan.begin()
+    assert scan.noise.n.tolist() == [600.0, 0.0]
+    told(scan, Slices(*(values[60:] for values in slices)))
+    for _ in range(21):
+        assert scan.noise.n[1] == 0.0
+        scan.update(np.array([0.0, 10.0]), np.zeros(2), np.full(2, 9.0))
+    scan.update(np.array([0.0, 10.0]), np.zeros(2), np.full(2, 9.0))
+    assert scan.noise.n[1] == 320.0
+
+
+def test_goes_on_from_any_snapshot() -> None:
+    # Signals that are seen in every slice, every third and never learn, and are watched, at their own times.
+    slices = restless(3, 400, 35)
+    slices.n[np.arange(400) % 3 > 0, 1] = 0.0
+    slices.n[:, 2] = 0.0
+    straight = told(Scan(3, learn=60, run_length=50.0), slices)
+    assert len(straight) > 10
+    for at in (30, 75, 78, 200, 300, 399):
+        scan = Scan(3, learn=60, run_length=50.0)
+        before = told(scan, Slices(*(values[:at] for values in slices)))
+        after = told(restore(scan.snapshot()), Slices(*(values[at:] for values in slices)))
+        assert before + [(at + index, *rest) for index, *rest in after] == straight
+
+
+def test_memory_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "STEPS_MAX", 64)
+    scan, random = Scan(3, learn=4_000, run_length=1e3), np.random.default_rng(7307)
+    sizes = []
+    for index in range(9_000):
+        scan.update(np.ones(3), random.normal(size=3), np.zeros(3))
+        sizes.append(scan.nbytes)
+        assert sizes[-1] <= scan.bytes_max(index + 1)
+    assert sizes[-1] == sizes[4_000]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"learn": 31}, "at least 32"),
+        ({"run_length": 0.5}, "run_length >= 1"),
+        ({"run_length": np.nan}, "run_length >= 1"),
+        ({"dead": -1.0}, "dead >= 0"),
+    ],
+)
+def test_says_what_it_expected(params: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Scan(1, **params)
