@@ -16,6 +16,7 @@ from benchmarks import (
     capacity,
     compare,
     concept,
+    detection,
     join,
     latency,
     loading,
@@ -25,6 +26,7 @@ from benchmarks import (
     statistics,
     throughput,
 )
+from benchmarks.detection_parts import Settings
 from tests.kafka.broker import KafkaUnavailableError
 
 LATENCY_S = 60.0
@@ -39,6 +41,7 @@ SECTIONS: dict[str, Callable[[Namespace, Console], object]] = {
     scaling.SECTION: lambda args, to: scaling.run(args.events * 2, args.rounds, args.results, to),
     loading.SECTION: lambda args, to: loading.run(args.events // 2, args.rounds, args.results, to),
     latency.SECTION: lambda args, to: latency.run(args.events // 4, LATENCY_S, args.results, to),
+    detection.SECTION: lambda args, to: detection.run(Settings(args.seed), args.results, to),
     join.SECTION: lambda args, to: join.run(args.pending, args.seconds, args.results, to),
 }
 
@@ -52,6 +55,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--pending", type=int, default=20_000_000, help="of join; default: %(default)s")
     parser.add_argument("--seconds", type=float, default=600, help="of join; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="of detection; default: %(default)s")
     parser.add_argument(
         "--compare", type=Path, metavar="EARLIER", help="a result: print the ratio of each figure to its"
     )

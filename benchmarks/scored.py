@@ -1,0 +1,107 @@
+"""The product's scores of many streams at once: what decide would measure on the summary of each slice.
+
+By the formulas of ``checks.numeric`` and ``checks.category``, and a test holds them against these; only that
+the streams are signals of one table, and the slices of a piece are measured together.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.streams import CATEGORIES
+from stream_monitor.events import Float64s
+from stream_monitor.summary.codes import BINS, bins_of, fine_codes
+
+NUMERIC = ("location", "spread", "skew", "tails", "above_maximum", "below_minimum")
+
+
+class Scores(NamedTuple):
+    """Of K scores and S streams in T slices of ``n`` events: ``mean`` and ``m2`` (T, K S), by score."""
+
+    n: float
+    mean: Float64s
+    m2: Float64s
+
+
+class Ranks:
+    """Scores of numbers against a reference histogram a stream, of ``counts`` (S, BINS)."""
+
+    names = NUMERIC
+    shares = np.array([name.endswith("imum") for name in NUMERIC])
+
+    def __init__(self, counts: Float64s) -> None:
+        streams = len(counts)
+        after = np.cumsum(counts, axis=1)
+        u = 2.0 * (after - counts / 2.0) / after[:, -1:] - 1.0
+        square = u * u
+        occupied = counts > 0
+        bins = np.arange(BINS)
+        lowest = occupied.argmax(axis=1)[:, None]
+        highest = BINS - 1 - occupied[:, ::-1].argmax(axis=1)[:, None]
+        columns = (
+            u,
+            1.5 * square - 0.5,
+            (2.5 * square - 1.5) * u,
+            (4.375 * square - 3.75) * square + 0.375,
+            bins > highest,
+            bins < lowest,
+        )
+        self._table = np.stack(columns, axis=-1).reshape(streams * BINS, len(columns)).astype(np.float64)
+        self._first = (np.arange(streams) * BINS)[:, None]
+
+    @classmethod
+    def learned(cls, bins: NDArray[np.int16]) -> Ranks:
+        """From the bins (S, events) of healthy values."""
+        return cls(np.array([np.bincount(row, minlength=BINS) for row in bins], np.float64))
+
+    def of(self, bins: NDArray[np.int16], n: int) -> Scores:
+        """``bins`` (S, T n) in slices of n events."""
+        streams, events = bins.shape
+        slices = events // n
+        found = self._table[(bins + self._first).reshape(streams, slices, n)]
+        mean = found.mean(axis=2)
+        spread = np.maximum(np.einsum("stnk,stnk->stk", found, found) - n * mean * mean, 0.0)
+        return Scores(float(n), *(one.transpose(1, 2, 0).reshape(slices, -1) for one in (mean, spread)))
+
+
+class Rates:
+    """The share of events that are 1."""
+
+    names = ("rate",)
+    shares = np.array([True])
+
+    def of(self, values: NDArray[np.int16], n: int) -> Scores:
+        return _shares([values.astype(np.float64)], n)
+
+
+class Shares:
+    """The share of each category."""
+
+    names = tuple(f"share of {number}" for number in range(CATEGORIES))
+    shares = np.ones(CATEGORIES, np.bool_)
+
+    def of(self, values: NDArray[np.int16], n: int) -> Scores:
+        return _shares([(values == number).astype(np.float64) for number in range(CATEGORIES)], n)
+
+
+def _shares(hits: list[Float64s], n: int) -> Scores:
+    mean = np.concatenate([one.reshape(len(one), -1, n).mean(axis=2) for one in hits]).T
+    return Scores(float(n), mean, n * mean * (1.0 - mean))
+
+
+def kept(scored: str, values: Float64s) -> NDArray[np.int16]:
+    """What of the values is needed for their scores: two bytes each."""
+    if scored != "number":
+        return values.astype(np.int16)
+    shape = values.shape
+    return bins_of(fine_codes(np.ascontiguousarray(values).ravel())).astype(np.int16).reshape(shape)
+
+
+def learned(scored: str, healthy: NDArray[np.int16]) -> Ranks | Rates | Shares:
+    """The scores of a kind, from healthy values (S, events) as ``kept`` gives them."""
+    if scored == "number":
+        return Ranks.learned(healthy)
+    return Rates() if scored == "rate" else Shares()
