@@ -194,7 +194,7 @@ def spread(
 def tails(x: list[float], window: float) -> float:
     """Of the Student t with the excess kurtosis of means of windows, which halves where they double."""
     doubled = min(max(round(math.log2(window)), 0), 3)
-    size = 2**doubled
+    size = 1 << doubled
     means = [fmean(x[at : at + size]) for at in range(0, len(x) - size + 1, size)]
     centre, n = fmean(means), len(means)
     second, third, fourth = (fmean((one - centre) ** power for one in means) for power in (2, 3, 4))
