@@ -13,12 +13,13 @@ from stream_monitor.detectors.dependence import autoregression, demeaned
 from stream_monitor.detectors.season import Season
 from stream_monitor.detectors.season_hours import DAY, HOUR_MS, WEEK, Record
 
-LEVEL = 1e-3
+LEVEL = 1e-2
 """Of signals without a season, so many are given one."""
 DAYS_MIN, WEEKS_MIN = 4, 2
 PASSES = 3
 """Trend, jumps and season are estimated in turn, as often."""
-SHRINK = 1.0
+FREEDOM = 4.0
+"""So many hours are worth one degree of freedom of the noise that is judged by them."""
 UNKNOWN = 0.5
 """Of the variance of a wave that does not stand out, so much is taken for what it leaves in the signal."""
 ROUNDING = 1e-10
@@ -67,12 +68,12 @@ class Hourly(NamedTuple):
 
 class Waves(NamedTuple):
     """Of s signals the waves of one period, K kinds: ``height`` (K, s) complex, ``noise`` (K, s) the mean of
-    its squared size that noise alone would have, known with so much ``freedom`` as a chi-square."""
+    its squared size that noise alone would have, judged by ``spare`` hours."""
 
     period: int
     height: NDArray[np.complex128]
     noise: Float64s
-    freedom: float
+    spare: int
 
     @property
     def presence(self) -> Float64s:
@@ -85,8 +86,8 @@ class Waves(NamedTuple):
         ratio = np.abs(self.height) ** 2 / self.noise
         many = np.array([1 << at for at in range(kinds.bit_length())] + [kinds])
         sums = np.cumsum(ratio, axis=0)[many - 1] / many[:, None]
-        least = fdtrc(2.0 * many[:, None], self.freedom, sums).min(axis=0) * len(many)
-        highest = fdtrc(2.0, self.freedom, ratio.max(axis=0)) * kinds
+        least = fdtrc(2.0 * many[:, None], self.spare / FREEDOM, sums).min(axis=0) * len(many)
+        highest = fdtrc(2.0, self.spare / FREEDOM, ratio.max(axis=0)) * kinds
         found: Float64s = np.minimum(2.0 * np.minimum(least, highest), 1.0)
         return found
 
@@ -95,10 +96,17 @@ class Waves(NamedTuple):
         return self._replace(height=self.height[of], noise=self.noise[of])
 
     def shrunk(self) -> Waves:
-        """Of each wave as much as stands out of the noise (James and Stein, 1961), and its error."""
-        power = np.maximum(np.abs(self.height) ** 2, _TINY)
-        kept = np.maximum(1.0 - SHRINK * self.noise / power, 0.0)
-        return self._replace(height=self.height * kept, noise=self.noise * np.where(kept > 0, 1.0, UNKNOWN))
+        """Those that noise would hardly make, less what it adds to them, and their error.
+
+        Up to the kind that BIC prefers (Schwarz 1978), and of shorter ones those that it would add by
+        themselves; each as far as it stands out of its noise (James and Stein, 1961).
+        """
+        ratio, price = np.abs(self.height) ** 2 / self.noise, np.log(self.spare)
+        gain = np.cumsum(ratio - price, axis=0)
+        order = np.where(gain.max(axis=0) > 0, gain.argmax(axis=0), -1)
+        kept = (np.arange(len(ratio))[:, None] <= order) | (ratio > price)
+        share = np.maximum(1.0 - 1.0 / np.maximum(ratio, _TINY), 0.0) * kept
+        return self._replace(height=self.height * share, noise=self.noise * np.where(kept, 1.0, UNKNOWN))
 
     def hours(self, cell: int) -> Float64s:
         """The waves as they are seen in each hour of the period, (period, s)."""
@@ -125,13 +133,13 @@ def season_of(record: Record, width: int) -> Season:
     weights = np.minimum(record.n, often)
     hourly = Hourly(phase, weights, record.mean, cell)
     trend, jumps = _trend(hourly)
-    if 2 * cell <= DAY * HOUR_MS:
+    if 2 * cell < DAY * HOUR_MS:
         steady = hourly.less(trend + jumps)
         day = waves_of(steady, DAY)
         there = (day.presence < LEVEL) & _foretells(steady, day, None)
         season = season.with_signals(there.nonzero()[0], _season(steady, day.shrunk(), there))
         known = day._replace(height=day.height * there)
-    if length >= WEEKS_MIN * WEEK and 2 * cell <= WEEK * HOUR_MS:
+    if length >= WEEKS_MIN * WEEK and 2 * cell < WEEK * HOUR_MS:
         hourly = hourly.less(trend)
         week = waves_of(hourly, WEEK)
         only = np.arange(1, len(week.height) + 1) % (WEEK // DAY) > 0
@@ -142,17 +150,19 @@ def season_of(record: Record, width: int) -> Season:
 
 def waves_of(hourly: Hourly, period: int) -> Waves:
     """The waves of a period of so many hours, the noise judged by what they leave."""
-    kinds = min((period - 1) // 2, period * HOUR_MS // (2 * hourly.cell))
+    kinds = (period * HOUR_MS - 1) // (2 * hourly.cell)
+    # A slice of several hours is in all of them: of these, one counts.
+    each = max(1, hourly.cell // HOUR_MS)
     rest = hourly.rest(period) * np.sqrt(hourly.weights / hourly.weights.mean(axis=0))
-    fit = autoregression(rest)
+    fit = autoregression(rest[::each])
     k = np.arange(1, kinds + 1)
-    turns = np.exp(-2j * np.pi * np.outer(k, np.arange(len(fit.filters))) / period)
+    turns = np.exp(-2j * np.pi * np.outer(k, np.arange(len(fit.filters))) * each / period)
     response = np.array([(row[:, None] * fit.filters).sum(axis=0) for row in turns])
-    free = np.maximum((hourly.weights > 0).sum(axis=0) - period, 1)
+    free = np.maximum((hourly.weights > 0).sum(axis=0) - period, each) / each
     noise = np.maximum(fit.power, _TINY) / np.maximum(np.abs(response) ** 2, 1e-12) / free
     noise = np.maximum(noise, np.square(ROUNDING * np.abs(hourly.values).max(axis=0)))
     seen = np.sinc(k * hourly.cell / (period * HOUR_MS))[:, None]
-    return Waves(period, _height(hourly, period, kinds), noise / seen**2, (len(rest) - period) / 4)
+    return Waves(period, _height(hourly, period, kinds), noise / seen**2, (len(rest) - period) // each)
 
 
 def _height(hourly: Hourly, period: int, kinds: int) -> NDArray[np.complex128]:
