@@ -208,19 +208,19 @@ def test_a_shift_is_found_that_the_season_would_hide() -> None:
 def test_a_rate_is_stretched_and_not_moved() -> None:
     # Between .2 % by night and 1.8 % by day, in slices of 100 events: most of them without a hit.
     random, learn = np.random.default_rng(10), 7 * 288
-    hour = hour_of(5 * MINUTE, learn + 6_000)
-    rate = 0.01 * (1 + 0.8 * np.sin(2 * np.pi * hour / 24)) + np.zeros(60)
+    hour = hour_of(5 * MINUTE, learn + 4_000)
+    rate = 0.01 * (1 + 0.8 * np.sin(2 * np.pi * hour / 24)) + np.zeros(40)
     for misses in (False, True):
         hits = random.binomial(100, rate) / 100
         detector = Seasonal(
-            60, run_length=RUN_LENGTH, learn=learn, share=True, slice_ms=5 * MINUTE, start_ms=START
+            40, run_length=RUN_LENGTH, learn=learn, share=True, slice_ms=5 * MINUTE, start_ms=START
         )
         found = told(detector, 1.0 - hits if misses else hits, n=100.0)
         assert (detector.season.period == DAY).all()
-        assert len(found) <= poisson.ppf(0.999, 60 * 6_000 / RUN_LENGTH)
+        assert len(found) <= poisson.ppf(0.999, 40 * 4_000 / RUN_LENGTH)
         doubled = random.binomial(100, 2 * rate[:288]) / 100
         more = told(detector, 1.0 - doubled if misses else doubled, n=100.0)
-        assert len(np.unique(more[:, 1])) == 60
+        assert len(np.unique(more[:, 1])) == 40
 
 
 @pytest.mark.parametrize("at", [100, 700, 900])

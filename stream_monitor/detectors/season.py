@@ -23,7 +23,9 @@ class Season:
     the opening of a shop) is rounded off over about an hour. Hours are those of UTC: when clocks change,
     people's seasons move by an hour against it, and stay there until the season is learned again. A holiday
     is a day on which the season is not what it was. Neither is known here: both are told as changes where
-    the signal then is beyond what noise and ``dead`` allow.
+    the signal then is beyond what noise and ``dead`` allow. Measured, a season of 1 sd of a slice (5 minutes,
+    independent noise) that comes an hour late: 19 times the budget; with a dead zone of .15 sd 1.6 times, of
+    .3 sd a tenth. Of .3 sd, or in noise that remembers (AR .9): within the budget.
     """
 
     period: Int64s
