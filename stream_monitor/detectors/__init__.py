@@ -16,6 +16,7 @@ from stream_monitor.detectors.ewma import Ewma
 from stream_monitor.detectors.page_hinkley import PageHinkley
 from stream_monitor.detectors.river_adapter import River
 from stream_monitor.detectors.scan import Scan
+from stream_monitor.detectors.seasonal import Seasonal
 from stream_monitor.errors import FormatError
 
 DETECTORS: dict[str, type[Detector]] = {
@@ -26,6 +27,7 @@ DETECTORS: dict[str, type[Detector]] = {
     PageHinkley.NAME: PageHinkley,
     River.NAME: River,
     Scan.NAME: Scan,
+    Seasonal.NAME: Seasonal,
 }
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "PageHinkley",
     "River",
     "Scan",
+    "Seasonal",
     "Snapshot",
     "make",
     "restore",

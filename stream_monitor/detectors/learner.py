@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor.detectors.base import Float64s, Int64s, Snapshot, restored
-from stream_monitor.detectors.learning import STEPS_MAX, Learning
+from stream_monitor.detectors.learning import STEPS_MAX, Learned, Learning
 from stream_monitor.detectors.noise import LEVELS, STEPS_MIN, Noise, noise_of
 from stream_monitor.detectors.sums import SIZES
 
@@ -32,6 +32,10 @@ class Learner:
         self._learn = learn or 0
         self._learning = Learning(signals)
 
+    def steady(self, _current: int, n: Float64s, mean: Float64s) -> tuple[Float64s, Float64s]:
+        """The slice of that index as it is learned from and watched."""
+        return n, mean
+
     def add(self, seen: Int64s, n: Float64s, mean: Float64s, m2: Float64s) -> tuple[Int64s, Int64s]:
         """A slice (S,) in which the signals ``seen`` saw events: those of them that are watched, and those
         that are from the next slice on."""
@@ -39,10 +43,13 @@ class Learner:
         if watched.all():
             return seen, seen[:0]
         more = seen[~watched]
-        self._learning.add(more, n[more], mean[more], m2[more])
+        self._take(more, n[more], mean[more], m2[more])
         ready = more[self._learning.slices[more] >= self._learn] if self._learn else more[:0]
         self._know(ready)
         return seen[watched], ready
+
+    def _take(self, seen: Int64s, n: Float64s, mean: Float64s, m2: Float64s) -> None:
+        self._learning.add(seen, n, mean, m2)
 
     def begin(self) -> Int64s:
         """End learning, of signals that were seen in less than STEPS_MIN slices as soon as they are."""
@@ -55,10 +62,13 @@ class Learner:
         if not signals.size:
             return
         for several, learned in self._learning.groups(signals):
-            self.noise = self.noise.with_signals(several, noise_of(learned, self.share[several]))
+            self.noise = self.noise.with_signals(several, self._noise(several, learned))
         self.watched[signals] = True
         if self.watched.all():
             self._learning = Learning(self.signals)
+
+    def _noise(self, signals: Int64s, learned: Learned) -> Noise:
+        return noise_of(learned, self.share[signals])
 
     @property
     def nbytes(self) -> int:

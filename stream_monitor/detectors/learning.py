@@ -17,7 +17,8 @@ class Learned(NamedTuple):
 
     ``slices`` (s,): seen. ``m2`` and ``spare`` (s,): squared deviations within slices, and how many of them
     are free. ``squares``, ``inverse`` and ``pairs`` (level, s): of neighbouring blocks of 2^0, 2^1, .. slices
-    the squared differences, the sum of 1 / n of both, and how many pairs there were.
+    the squared differences, the sum of 1 / n of both, and how many pairs there were. ``further`` (F, L, s):
+    sums of something else.
     """
 
     level: int
@@ -29,29 +30,31 @@ class Learned(NamedTuple):
     squares: Float64s
     inverse: Float64s
     pairs: Float64s
+    further: Float64s
 
 
 class Learning:
     """Collects slices of S signals, each with a clock of its own: slices without events are in none.
 
-    Memory: 16 KB a signal, and 40 bytes for each doubling of its steps.
+    ``further``: so many other sums are kept of each step. Memory: 16 KB a signal, 8 KB for each further sum,
+    and 40 bytes for each doubling of its steps.
     """
 
-    def __init__(self, signals: int) -> None:
+    def __init__(self, signals: int, further: int = 0) -> None:
         self.signals = signals
         self.slices: Int64s = np.zeros(signals, np.int64)
         self.level: Int64s = np.zeros(signals, np.int64)
         self._size: Int64s = np.zeros(signals, np.int64)
         self._within: Float64s = np.zeros((2, signals))
-        self._steps: Float64s = np.zeros((2, 0, signals))
-        self._half: Float64s = np.zeros((2, 0, signals))
+        self._steps: Float64s = np.zeros((2 + further, 0, signals))
+        self._half: Float64s = np.zeros((2 + further, 0, signals))
         self._differences: Float64s = np.zeros((3, 0, signals))
 
-    def add(self, seen: Int64s, n: Float64s, mean: Float64s, m2: Float64s) -> None:
+    def add(self, seen: Int64s, n: Float64s, mean: Float64s, m2: Float64s, *further: Float64s) -> None:
         """The next slice, in which the signals ``seen`` (s,) saw n > 0 events."""
         self.slices[seen] += 1
         self._within[:, seen] += m2, np.maximum(n - 1.0, 0.0)
-        block, level = np.stack((n, n * mean)), 0
+        block, level = np.stack((n, n * mean, *further)), 0
         while seen.size:
             whole = self.level[seen] == level
             if whole.any():
@@ -115,11 +118,12 @@ class Learning:
         for at, (level, size) in enumerate(keys.T.tolist()):
             mine = signals[group.ravel() == at]
             mine = mine.repeat(2) if len(mine) == 1 else mine
-            n, total = np.ascontiguousarray(self._steps[:, :size, mine])
+            n, total, *further = np.ascontiguousarray(self._steps[:, :size, mine])
             squares, inverse, pairs = self._differences[:, :level, mine]
             m2, spare = self._within[:, mine]
             slices = self.slices[mine].astype(np.float64)
-            found.append((mine, Learned(level, n, total, slices, m2, spare, squares, inverse, pairs)))
+            more = np.array(further).reshape(-1, *n.shape)
+            found.append((mine, Learned(level, n, total, slices, m2, spare, squares, inverse, pairs, more)))
         return found
 
     @property
@@ -145,12 +149,13 @@ class Learning:
     def restore(cls, snapshot: Snapshot) -> Self:
         """FormatError, KeyError, TypeError or ValueError if it is no snapshot of one."""
         signals = len(snapshot["slices"])
-        learning, rows, levels = cls(signals), snapshot["steps"].shape[1], snapshot["half"].shape[1]
+        sums, rows = snapshot["steps"].shape[:2]
+        learning, levels = cls(signals, sums - 2), snapshot["half"].shape[1]
         learning.slices = restored(snapshot, "slices", np.int64, (signals,))
         learning.level = restored(snapshot, "level", np.int64, (signals,))
         learning._size = restored(snapshot, "size", np.int64, (signals,))
         learning._within = restored(snapshot, "within", np.float64, (2, signals))
-        learning._steps = restored(snapshot, "steps", np.float64, (2, rows, signals))
-        learning._half = restored(snapshot, "half", np.float64, (2, levels, signals))
+        learning._steps = restored(snapshot, "steps", np.float64, (sums, rows, signals))
+        learning._half = restored(snapshot, "half", np.float64, (sums, levels, signals))
         learning._differences = restored(snapshot, "differences", np.float64, (3, levels, signals))
         return learning

@@ -101,6 +101,7 @@ class Scan:
         """See Detector.update."""
         seen = checked_slice(self.signals, n, mean, m2)
         self._current += 1
+        n, mean = self._learner.steady(self._current, n, mean)
         seen, ready = self._learner.add(seen, n, mean, m2)
         changes = None
         if seen.size:
@@ -170,7 +171,7 @@ class Scan:
         arrays = {name: restored(snapshot, name, np.float64, (signals,)) for name in ("run_length", "dead")}
         scan = cls(signals, learn=None, **arrays)
         scan._current = int(snapshot["current"])
-        scan._learner = Learner.restore(part_of(snapshot, "learner"))
+        scan._learner = type(scan._learner).restore(part_of(snapshot, "learner"))
         scan._sums = Sums.restore(part_of(snapshot, "sums"))
         scan.rate(scan.run_length)
         return scan
