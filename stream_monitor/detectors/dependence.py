@@ -144,9 +144,9 @@ def freedom_of_tails(x: Float64s, windows: Float64s) -> Float64s:
         blocks = len(x) >> doubled
         means = x[: blocks << doubled].reshape(blocks, 1 << doubled, -1).mean(axis=1)
         z = means - means.mean(axis=0)
-        variance = np.maximum(np.mean(z * z, axis=0), _TINY)
-        kurtosis = np.mean(z**4, axis=0) / variance**2 - 3.0 - CHANCE * np.sqrt(24.0 / blocks)
-        skewness = np.mean(z**3, axis=0) ** 2 / variance**3 - CHANCE * 6.0 / blocks
+        z /= np.sqrt(np.maximum(np.mean(z * z, axis=0), _TINY))
+        kurtosis = np.mean(z**4, axis=0) - 3.0 - CHANCE * np.sqrt(24.0 / blocks)
+        skewness = np.mean(z**3, axis=0) ** 2 - CHANCE * 6.0 / blocks
         excess.append(np.maximum(np.maximum(kurtosis, 1.5 * skewness), 0.0))
     doublings = np.log2(windows)
     known = np.clip(doublings.round().astype(np.int64), 0, TAILS - 1)
