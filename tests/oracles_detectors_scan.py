@@ -194,13 +194,16 @@ def spread(
 def tails(x: list[float], window: float) -> float:
     """Of the Student t with the excess kurtosis of means of windows, which halves where they double."""
     doubled = min(max(round(math.log2(window)), 0), 3)
-    size = 1 << doubled
+    excess = min(_excess(x, 1 << doubling) for doubling in range(doubled + 1))
+    return 4 + 6 / max(excess * 2.0**doubled / window, 1e-200)
+
+
+def _excess(x: list[float], size: int) -> float:
     means = [fmean(x[at : at + size]) for at in range(0, len(x) - size + 1, size)]
     centre, n = fmean(means), len(means)
     second, third, fourth = (fmean((one - centre) ** power for one in means) for power in (2, 3, 4))
     kurtosis, skewness = (fourth / second**2 - 3, third**2 / second**3) if second else (-3.0, 0.0)
-    excess: float = max(kurtosis - 0.5 * math.sqrt(24 / n), 1.5 * (skewness - 0.5 * 6 / n), 0.0)
-    return 4 + 6 / max(excess * size / window, 1e-200)
+    return max(kurtosis - 0.5 * math.sqrt(24 / n), 1.5 * (skewness - 0.5 * 6 / n), 0.0)
 
 
 Fit = tuple[int, list[float], float, int]

@@ -40,7 +40,7 @@ class Cusum(Chart):
     ...     if changes := cusum.update(n, mean, m2):
     ...         print(index, "began", index - changes.since[0])
     ...         break
-    623 began 600
+    624 began 600
     """
 
     NAME = "cusum"

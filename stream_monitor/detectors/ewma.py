@@ -42,7 +42,7 @@ class Ewma(Chart):
     ...     if changes := ewma.update(n, mean, m2):
     ...         print(index, "began", index - changes.since[0])
     ...         break
-    618 began 602
+    619 began 602
     """
 
     NAME = "ewma"

@@ -19,6 +19,7 @@ LEVELS = 10
 """Windows of up to 8 x 2^(LEVELS - 1) steps."""
 SPENT = 0.7
 """Windows overlap: of the false alarms that their bounds add up to, so much is spent, or less."""
+AVERAGED = 64
 ALL = slice(None)
 _TINY = 1e-200
 _LATER = np.flatnonzero(SIZES >= 6)
@@ -79,8 +80,13 @@ class Noise:
 
     @property
     def freedom_least(self) -> Float64s:
-        """Of the windows that are looked at, (S,); 1 where none is."""
-        least = np.where(self.turnover > 0, self.freedom, np.inf).min(axis=(0, 1), initial=np.inf)
+        """Of the windows of AVERAGED slices and more that are looked at, (S,); 1 where none is.
+
+        For charts, which add up many slices: tails of single ones do not reach them.
+        """
+        lengths = SIZES[:, None] * 2.0 ** np.arange(self.levels)[:, None, None]
+        wanted = (self.turnover > 0) & (lengths >= AVERAGED)
+        least = np.where(wanted, self.freedom, np.inf).min(axis=(0, 1), initial=np.inf)
         return np.where(np.isfinite(least), least, 1.0)
 
     def with_signals(self, signals: Int64s, other: Noise) -> Noise:

@@ -66,7 +66,7 @@ class Scan:
     ...     if changes := scan.update(n, mean, m2):
     ...         print(index, "began", index - changes.since[0])
     ...         break
-    601 began 600
+    602 began 600
     """
 
     NAME = "scan"
