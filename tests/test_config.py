@@ -107,7 +107,7 @@ def test_detectors_are_named_alone_or_with_parameters() -> None:
     entries = [
         "adwin",
         {"page_hinkley": {"threshold": 20, "min_instances": 5}},
-        {"scan": {"run_length": 1e5, "learn": 500}},
+        {"scan": {"run_length": 1e5}},
         {"cusum": {"shift": 1}},
         {"ewma": {"window": 8}},
         "eprocess",
@@ -116,7 +116,7 @@ def test_detectors_are_named_alone_or_with_parameters() -> None:
     assert parse(models={"*": {"detectors": entries}}).model("m").detectors == [
         Detector("adwin"),
         Detector("page_hinkley", params={"threshold": 20, "min_instances": 5}),
-        Detector("scan", params={"run_length": 1e5, "learn": 500}),
+        Detector("scan", params={"run_length": 1e5}),
         Detector("cusum", params={"shift": 1}),
         Detector("ewma", params={"window": 8}),
         Detector("eprocess"),

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream_monitor.checks.subject import EVENTS_MIN, Subject
+from stream_monitor.checks.period import EVENTS_MIN
+from stream_monitor.checks.subject import Subject
 from stream_monitor.checks.watch import Watch
 from stream_monitor.config import ModelConfig, parse_config
 from stream_monitor.events import Finding
@@ -165,7 +166,7 @@ def test_each_detector_finds_a_shift_by_itself(detectors: list[Any]) -> None:
 
 @pytest.mark.parametrize("name", ["scan", "cusum", "ewma", "eprocess"])
 def test_each_detector_that_learns_finds_a_shift_by_itself(name: str) -> None:
-    stream = learned(detectors=[{name: {"learn": 60, "run_length": 1e4}}])
+    stream = learned(detectors=[name])
     assert stream.send(0, 100) == []
     assert {finding.signal for finding in stream.send(2.0, 200)} == {"x"}
 
@@ -175,10 +176,12 @@ def test_without_detectors_nothing_is_found() -> None:
     assert stream.send(5.0, 30) == []
 
 
-@pytest.mark.parametrize("cut", [3, 25, 33, 37, 60])
-def test_a_restored_subject_goes_on_exactly_as_it_would(cut: int) -> None:
+@pytest.mark.parametrize("detectors", [["adwin", "page_hinkley"], ["scan"], ["cusum", "ewma", "eprocess"]])
+@pytest.mark.parametrize("cut", [3, 7, 25, 33, 37, 60])
+def test_a_restored_subject_goes_on_exactly_as_it_would(cut: int, detectors: list[str]) -> None:
     means = [0.0] * 35 + [1.0] * 40
-    going, restored = Stream(), Stream()
+    settings = {"detectors": detectors, "budget": {"per": "20s"}}
+    going, restored = Stream(**settings), Stream(**settings)
     for number, mean in enumerate(means):
         if number == cut:
             state = unpack("test", 1, pack("test", 1, restored.subject.snapshot()))
