@@ -229,12 +229,12 @@ def test_a_memory_that_none_learned_is_taken_from_the_course() -> None:
 def test_calm_is_what_a_scan_learned() -> None:
     random, learn = np.random.default_rng(13), 2_000
     scan, n = Scan(SCORES, learn=learn), np.full(SCORES, 20.0)
-    assert Calm.learned(scan.noise, 0, dead=0.0, share=False) is None
+    assert Calm.learned(scan.noise, 0, 0.0, share=False) is None
     within = 0.25
     for level in remembering(random, learn):
         mean = 3.0 + level + random.normal(size=SCORES) * np.sqrt(within / 20)
         scan.update(n, mean, within * random.chisquare(19, SCORES))
-    learned = [Calm.learned(scan.noise, score, dead=0.1, share=False) for score in range(SCORES)]
+    learned = [Calm.learned(scan.noise, score, 0.1, share=False) for score in range(SCORES)]
     calms = np.array([one[:5] for one in learned if one is not None])
     level, error, spread, memory, events = np.median(calms, axis=0)
     assert level == pytest.approx(3.0, abs=0.05)

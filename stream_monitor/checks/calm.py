@@ -30,7 +30,7 @@ class Calm(NamedTuple):
     share: bool
 
     @classmethod
-    def learned(cls, noise: Noise, score: int, *, dead: float, share: bool) -> Self | None:
+    def learned(cls, noise: Noise, score: int, dead: float, *, share: bool) -> Self | None:
         """As a detector learned it; None: not yet."""
         n, slices = float(noise.n[score]), float(noise.slices[score])
         if not n:
