@@ -86,6 +86,28 @@ def test_a_slow_drift_is_found_though_each_of_its_steps_is_too_small() -> None:
     assert abs(found[0].effect) > found[0].dead
 
 
+@pytest.mark.parametrize("detectors", [["scan"], ["adwin"]])
+def test_a_slow_drift_is_told_to_be_gradual_since_it_began(detectors: list[str]) -> None:
+    stream = learned(detectors=detectors, min_effect={"location": 0.5})
+    stream.send(0, 50)
+    began = stream.slice * 1000
+    [finding, *_] = [found for step in range(120) for found in stream.send(0.02 * step, 1)]
+    assert finding.shape is not None
+    assert (finding.shape.kind, finding.shape.until, finding.shape.ended) == ("gradual", None, None)
+    assert finding.earliest <= began + 2_000
+    assert began <= finding.latest <= began + 30_000
+
+
+def test_a_jump_is_not_told_to_be_gradual_and_is_as_old_as_the_detector_says() -> None:
+    stream = learned()
+    stream.send(0, 50)
+    began = stream.slice * 1000
+    [finding] = stream.send(3.0, 20)
+    assert finding.shape is not None
+    assert finding.shape.kind in {"sudden", "undecided"}
+    assert finding.since == began
+
+
 def test_a_level_that_comes_back_arms_the_check_again() -> None:
     stream = learned()
     stream.send(0, 20)

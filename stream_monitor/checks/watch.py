@@ -19,13 +19,17 @@ from stream_monitor import detectors
 from stream_monitor.checks import ALL
 from stream_monitor.checks.base import Observations, Score, Unit, concatenate
 from stream_monitor.checks.budget import Pace
+from stream_monitor.checks.calm import Calm
+from stream_monitor.checks.course import Blocks, Course
 from stream_monitor.checks.history import History
 from stream_monitor.checks.numeric import NumericMeasure
+from stream_monitor.checks.onset import onset
 from stream_monitor.checks.period import Period
 from stream_monitor.checks.shares import shares
 from stream_monitor.detectors import Seasonal
 from stream_monitor.detectors.base import Changes, Detector, Learns
-from stream_monitor.events import Contributor, Finding, Float64s, Int64s, Level
+from stream_monitor.detectors.noise import Noise
+from stream_monitor.events import Contributor, Finding, Float64s, Int64s, Level, Shape
 from stream_monitor.reference import Reference
 from stream_monitor.summary.summary import Summary
 
@@ -85,6 +89,7 @@ class Watch:
         self._dead = np.array([score.dead for score in self.scores])
         centers = {name: field.center for name, field in declared.items() if field.center is not None}
         self._history = History(reference, centers)
+        self._course = Course(len(self.scores), self._slice_ms)
         groups = sorted({(score.signal, score.check) for score in self.scores})
         self._group_names = groups
         numbers = {group: number for number, group in enumerate(groups)}
@@ -168,6 +173,7 @@ class Watch:
         steady = self._without_season(seen)
         self._pending["n"] += steady.n
         self._pending["total"] += steady.n * steady.mean
+        self._course.add(start, steady.n, np.where(steady.n > 0, steady.n * steady.mean, 0.0))
         for number in reversed(range(len(self._detectors))):
             whole = isinstance(self._detectors[number], Seasonal)
             changes = self._detect(number, seen if whole else steady)
@@ -268,7 +274,7 @@ class Watch:
         order = sorted(scores.tolist(), key=lambda at: (-float(times_dead[at]), at))
         at, pending = order[0], self._pending
         pending["told"][scores] = np.sign(effect[scores]).astype(np.int64)
-        score, since = self.scores[at], int(pending["since"][at])
+        score, (since, earliest, latest, shape) = self.scores[at], self._began(at)
         before = self._history.before(score.signal) or (None, None)
         after = self._history.after(score.signal, since) or (None, None)
         reference_mean = self._baseline.mean
@@ -278,8 +284,8 @@ class Watch:
             score=score.name,
             unit=str(score.unit),
             since=since,
-            earliest=int(pending["earliest"][at]),
-            latest=int(pending["latest"][at]),
+            earliest=earliest,
+            latest=latest,
             found=start + self._slice_ms,
             before=Level(self._rows, float(reference_mean[at]), *before),
             after=Level(int(pending["n"][at]), float(reference_mean[at] + effect[at]), *after),
@@ -296,7 +302,33 @@ class Watch:
                 )
                 for other in order[1:]
             ),
+            shape=shape,
         )
+
+    def _began(self, at: int) -> tuple[int, int, int, Shape | None]:
+        """Since when, earliest and latest, as the detector says, or the course where that was gradual."""
+        since, earliest, latest = (int(self._pending[name][at]) for name in ("since", "earliest", "latest"))
+        blocks = self._course.of(at)
+        found = onset(blocks, since, self._calm(at, blocks.take(blocks.end <= since)))
+        if found is None:
+            return since, earliest, latest, None
+        shape = Shape(found.kind, found.until, found.ended)
+        if found.kind == "gradual":
+            return found.since, found.earliest, found.latest, shape
+        return since, earliest, latest, shape
+
+    def _calm(self, at: int, before: Blocks) -> Calm:
+        """How a score moves by itself: as a detector learned it, or as it did before."""
+        score = self.scores[at]
+        share = score.unit == Unit.SHARE
+        for detector in self._detectors:
+            noise = getattr(detector, "noise", None)
+            learned = Calm.learned(noise, at, score.dead, share=share) if isinstance(noise, Noise) else None
+            if learned is not None:
+                return learned
+        level, n = float(self._baseline.mean[at]), max(float(self._baseline.n[at]), 1.0)
+        variance = float(self._sd[at]) ** 2
+        return Calm(level, variance / n, variance, 0.0, 1.0, score.dead, share).remembering(before)
 
     def _make(self, configured: ConfiguredDetector) -> Detector:
         """ADWIN's delta is the model's: its scores share it.
@@ -331,6 +363,7 @@ class Watch:
             "detectors": [detector.snapshot() for detector in self._detectors],
             "watching": self._watching,
             "history": self._history.snapshot(),
+            "course": self._course.snapshot(),
             "pending": dict(self._pending),
             "last": self._last,
             "baseline": [self._rows, baseline.n, baseline.mean, baseline.m2],
@@ -353,6 +386,7 @@ class Watch:
         watch._pace = Pace.restore(pace)
         watch._detectors = [detectors.restore(saved) for saved in state["detectors"]]
         watch._pending = {name: state["pending"][name] for name, _ in _PENDING}
+        watch._course = Course.restore(state["course"], len(watch.scores), model.slice_ms)
         return watch
 
 
