@@ -306,14 +306,15 @@ class Watch:
         )
 
     def _began(self, at: int) -> tuple[int, int, int, Shape | None]:
-        """Since when, earliest and latest, as the detector says, or the course where that was gradual."""
+        """Since when, earliest and latest: by the course, where that was gradual, or where a detector compares
+        with one level for ever, and may tell late of what began long ago; else as the detector says."""
         since, earliest, latest = (int(self._pending[name][at]) for name in ("since", "earliest", "latest"))
         blocks = self._course.of(at)
         found = onset(blocks, since, self._calm(at, blocks.take(blocks.end <= since)))
         if found is None:
             return since, earliest, latest, None
         shape = Shape(found.kind, found.until, found.ended)
-        if found.kind == "gradual":
+        if found.kind == "gradual" or self._model.detectors[int(self._pending["detector"][at])].name in LEARN:
             return found.since, found.earliest, found.latest, shape
         return since, earliest, latest, shape
 
