@@ -37,6 +37,9 @@ COMMANDS = {
     "backtest": Command(
         "stream_monitor.trials.backtest", "hold configurations against a history with known incidents"
     ),
+    "calibrate": Command(
+        "stream_monitor.trials.calibrate", "say what a configuration costs and sees, by a healthy history"
+    ),
     "demo": Command(
         "stream_monitor.demo", "watch injected drift being found; needs nothing but this package"
     ),

@@ -81,6 +81,10 @@ class Subject:
         return sorted(name for learner in self._learners for name in learner.summary.signals)
 
     @property
+    def slice_ms(self) -> int:
+        return self._model.slice_ms
+
+    @property
     def names(self) -> list[str]:
         """All of its signals, watched or learned."""
         return sorted({*self.learning, *(name for watch in self.watches for name in watch.reference.kinds)})

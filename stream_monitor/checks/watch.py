@@ -93,6 +93,11 @@ class Watch:
         self._watching = blake2b(repr(said).encode(), digest_size=8).hexdigest()
 
     @property
+    def detectors(self) -> list[Detector]:
+        """In the order of the configuration; their signals are ``scores``."""
+        return list(self._detectors)
+
+    @property
     def unwatchable(self) -> list[str]:
         """Signals that these statistics cannot see: they need `center` in the config."""
         return [name for one in self._measures if isinstance(one, NumericMeasure) for name in one.unwatchable]

@@ -116,12 +116,12 @@ class Decider:
 
     def _list(self, what: str) -> dict[str, list[str]]:
         listed: dict[str, set[str]] = defaultdict(set)
-        for model, subject in self.subjects():
-            listed[model].update(getattr(subject, what))
+        for stream, subject in self.subjects():
+            listed[stream.model].update(getattr(subject, what))
         return {model: sorted(names) for model, names in listed.items() if names}
 
-    def subjects(self) -> Iterator[tuple[str, Subject]]:
-        """Whatever is watched or learned, with its model."""
+    def subjects(self) -> Iterator[tuple[Stream, Subject]]:
+        """Whatever is watched or learned, with its stream."""
         yield from self._events.subjects()
         yield from self._arrivals.subjects()
 

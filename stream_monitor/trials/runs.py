@@ -49,6 +49,12 @@ def cores() -> int:
 
 def run(path: Path, args: Namespace) -> Run:
     """Raises ConfigError, ReferenceFileError, and InputError where the input cannot be read or is empty."""
+    monitor, alerts = replayed(path, args)
+    return Run(history_of(monitor), alerts, _signals(monitor))
+
+
+def replayed(path: Path, args: Namespace) -> tuple[Monitor, list[Told]]:
+    """The monitor of a configuration at the end of the input, and what it told."""
     config = load_config(path)
     check_input(args, config)
     alerts = list[Told]()
@@ -57,10 +63,11 @@ def run(path: Path, args: Namespace) -> Run:
         for some in steps:
             # That an earlier alert no longer holds is no alert.
             alerts += [Told.of(one, monitor.config) for one in some if not one.finding.retracted]
-        return Run(_history(monitor), alerts, _signals(monitor))
+        return monitor, alerts
 
 
-def _history(monitor: Monitor) -> History:
+def history_of(monitor: Monitor) -> History:
+    """What a monitor has read. InputError where that is no event."""
     first = monitor.decider.first()
     clocks = [monitor.clock(source) for source in monitor.sources if _of_predictions(monitor, source)]
     last = max((clock for clock in clocks if clock is not None), default=None)
@@ -74,7 +81,8 @@ def _of_predictions(monitor: Monitor, source: Source) -> bool:
 
 
 def _signals(monitor: Monitor) -> frozenset[tuple[str, str]]:
-    return frozenset((model, name) for model, subject in monitor.decider.subjects() for name in subject.names)
+    subjects = monitor.decider.subjects()
+    return frozenset((stream.model, name) for stream, subject in subjects for name in subject.names)
 
 
 def _quietly() -> None:
