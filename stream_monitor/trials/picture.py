@@ -33,11 +33,10 @@ svg { font: 13px sans-serif; }
 .band { fill: #f5c26b; fill-opacity: .55; } .missed { fill: none; stroke: #b35900; stroke-dasharray: 4 3; }
 .found { fill: #0b6e4f; stroke: #0b6e4f; } .more { fill: none; stroke: #0b6e4f; stroke-width: 1.6; }
 .page { stroke: #c1121f; stroke-width: 2; } .ticket { stroke: #8a929b; stroke-width: 2; }
-.lost { fill: #b35900; }
 @media (prefers-color-scheme: dark) {
   .ground { fill: #0d1117; } text { fill: #e6edf3; } .faint { fill: #9198a1; }
   .lane { fill: #1b2129; } .axis { stroke: #4b535d; }
-  .band { fill: #9e6a03; fill-opacity: .6; } .missed { stroke: #f0a04b; } .lost { fill: #f0a04b; }
+  .band { fill: #9e6a03; fill-opacity: .6; } .missed { stroke: #f0a04b; }
   .found { fill: #3fb98a; stroke: #3fb98a; } .more { stroke: #3fb98a; } .page { stroke: #ff6b6b; }
 }
 """

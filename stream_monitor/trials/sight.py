@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,16 +11,14 @@ from scipy.special import ndtri
 from stream_monitor.checks.base import Score, Unit
 from stream_monitor.checks.subject import Subject
 from stream_monitor.checks.watch import NOISE_SDS, Watch
-from stream_monitor.config.values import UNITS_MS
 from stream_monitor.detectors import Scan
 from stream_monitor.detectors.base import Float64s
 from stream_monitor.detectors.reach import smallest_shift
 from stream_monitor.events import Stream
 
-SPANS_MS = (UNITS_MS["h"], UNITS_MS["d"])
 CHANCES = (0.5, 0.95)
 BLIND_SD, BLIND_SHARE = 1.0, 0.25
-"""Who needs a larger shift than this to see it within a day, with the greater chance, sees nothing useful."""
+"""Who needs a larger shift to see it in the last span, with the greater chance, sees nothing useful."""
 
 
 LEARNING = "it is still being learned"
@@ -28,7 +26,7 @@ LEARNING = "it is still being learned"
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """Of one signal of a stream: ``shifts`` that are found within each of SPANS_MS (rows) with at least each
+    """Of one signal of a stream: ``shifts`` that are found within each span of time (rows) with at least each
     of CHANCES (columns), in ``unit``: "sd" or "share"; None where no shift is. ``missing``: the same of the
     share of events that lack it. ``blind``: why nothing useful is seen, or None.
     """
@@ -42,20 +40,22 @@ class Sight:
     blind: str | None
 
 
-def sights(stream: Stream, subject: Subject) -> Iterator[Sight]:
-    """One a signal, by name. A number is asked for its location, in standard deviations of a normal signal
-    that would move its ranks as far; a category for that of its shares which is seen last. Nothing is known
-    of what no scan watches."""
+def sights(stream: Stream, subject: Subject, spans_ms: Sequence[int]) -> Iterator[Sight]:
+    """One a signal, by name; none of what no scan watches. ``spans_ms`` ascend.
+
+    A number is asked for its location, in standard deviations of a normal signal that would move its ranks as
+    far; a category for that of its shares which is seen last.
+    """
     found = {}
     for watch in subject.watches:
         scan = next((one for one in watch.detectors if isinstance(one, Scan)), None)
         if scan is None:
             continue
-        shifts = _shifts(watch, scan, subject.slice_ms)
+        shifts = _shifts(watch, scan, subject.slice_ms, spans_ms)
         for name in sorted(watch.reference.kinds):
             found[name] = _sight(stream, name, watch, scan, shifts)
     for name in subject.learning:
-        none = ((None,) * len(CHANCES),) * len(SPANS_MS)
+        none = ((None,) * len(CHANCES),) * len(spans_ms)
         found[name] = Sight(stream, name, "", "sd", none, none, LEARNING)
     yield from (found[name] for name in sorted(found))
 
@@ -88,10 +88,10 @@ def _plain(shifts: Float64s) -> tuple[tuple[float | None, ...], ...]:
     return tuple(tuple(one if np.isfinite(one) else None for one in row) for row in shifts.tolist())
 
 
-def _shifts(watch: Watch, scan: Scan, slice_ms: int) -> Float64s:
+def _shifts(watch: Watch, scan: Scan, slice_ms: int, spans_ms: Sequence[int]) -> Float64s:
     """Of all scores (spans, chances, S), inf where none is found."""
-    found = np.full((len(SPANS_MS), len(CHANCES), len(watch.scores)), np.inf)
-    for row, span_ms in enumerate(SPANS_MS):
+    found = np.full((len(spans_ms), len(CHANCES), len(watch.scores)), np.inf)
+    for row, span_ms in enumerate(spans_ms):
         slices = np.floor(scan.busy * span_ms / slice_ms)
         for column, chance in enumerate(CHANCES):
             found[row, column] = _in_time(watch, scan, slices, chance)
