@@ -154,6 +154,11 @@ class Watch:
             detector.rate(np.maximum(often, 1.0))
 
     @property
+    def detectors(self) -> list[Detector]:
+        """In the order of the configuration; their signals are ``scores``."""
+        return list(self._detectors)
+
+    @property
     def unwatchable(self) -> list[str]:
         """Signals that these statistics cannot see: they need `center` in the config."""
         return [name for one in self._measures if isinstance(one, NumericMeasure) for name in one.unwatchable]
