@@ -18,6 +18,7 @@ from benchmarks import (
     compare,
     concept,
     detection,
+    flights_drift,
     join,
     latency,
     loading,
@@ -46,6 +47,7 @@ SECTIONS: dict[str, Callable[[Namespace, Console], object]] = {
     detection.SECTION: lambda args, to: detection.run(Settings(args.seed), args.results, to),
     synthetic.SECTION: lambda args, to: synthetic.run(args.seed, args.results, to),
     change_points.SECTION: lambda args, to: change_points.run(args.results, to),
+    flights_drift.SECTION: lambda args, to: flights_drift.run(args.results, to),
     join.SECTION: lambda args, to: join.run(args.pending, args.seconds, args.results, to),
 }
 

@@ -33,7 +33,7 @@ def f1(annotations: Iterable[Collection[int]], found: Iterable[int], margin: int
     """Of precision against what any annotator says and recall averaged over annotators; the start of the
     series is a change point in all, so nothing found where all say nothing is 1.
 
-    >>> f1([{10}, {10, 50}], {11, 80})
+    >>> f1([{10}], {11, 80})
     0.8
     """
     said = [{0, *one} for one in annotations]

@@ -36,7 +36,7 @@ from stream_monitor.events import Float64s
 SECTION = "synthetic"
 SLICE = 10
 BUDGET = 1_000_000
-SEEDS = 12
+SEEDS = 8
 
 Alarms = Callable[[Float64s], list[list[int]]]
 """Of streams (S, events): of each after how many events it alarmed."""
