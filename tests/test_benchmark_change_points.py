@@ -16,6 +16,15 @@ from benchmarks.segmentation import covering, f1, matched
 
 SERIES = {one.name: one for one in annotated()}
 
+LENGTHS = {
+    "jfk_passengers": 468,
+    "apple": 622,
+    "bitcoin": 774,
+    "brent_spot": 500,
+    "occupancy": 509,
+    "run_log": 376,
+    "uk_coal_employ": 105,
+}
 ZERO = {
     "jfk_passengers": (0.6298, 0.7234),
     "apple": (0.4246, 0.5938),
@@ -31,10 +40,17 @@ ZERO = {
 @pytest.mark.parametrize("name", ZERO)
 def test_lengths_annotations_and_measures_are_those_of_the_benchmark(name: str) -> None:
     series = SERIES[name]
+    assert len(series.values) == LENGTHS[name]
     found = covering(series.annotations, (), len(series.values)), f1(series.annotations, ())
     assert found == pytest.approx(ZERO[name], abs=1e-4)
     assert series.values.mean(axis=0) == pytest.approx(0, abs=1e-9)
     assert series.values.std(axis=0) == pytest.approx(1)
+
+
+def test_the_fall_that_all_annotators_saw_is_where_they_say() -> None:
+    apple = SERIES["apple"]
+    assert all(319 in one for one in apple.annotations)
+    assert np.diff(apple.values[:, 0]).argmin() + 1 == 319
 
 
 def test_as_many_are_matched_as_can_be_and_none_twice() -> None:
