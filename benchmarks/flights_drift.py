@@ -2,7 +2,7 @@
 
 Both streams by the day and by the hour, with January to learn from: by the scan with its budget (one false
 alarm a week), and by ADWIN and Page-Hinkley together. Of each alert the figures tell the month and whether a
-person would want it, by what is known of its days beside what the alert says (see ``flights_judged``):
+person would want it, by what became of the flights that it is about (see ``flights_judged``):
 
 - page: somebody should look at once. ticket: true, and worth a change of the model or its feed in time.
   nobody: true of the data and no news, such as what weather and season do.
@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import results
-from benchmarks.flights_judged import VERDICTS, Days, judged
+from benchmarks.flights_judged import VERDICTS, Year, judged
 from examples.flights import make
 from stream_monitor import Monitor
 from stream_monitor.alerting.alert import Alert
@@ -54,11 +54,11 @@ class Told:
     why: str
 
 
-def told(stream: str, events: Events, width: str, detectors: str, days: Days) -> list[Told]:
+def told(stream: str, events: Events, width: str, detectors: str, year: Year) -> list[Told]:
     """All alerts of a year, in order."""
     found = []
     for alert in _alerts(events, slice=width, detectors=DETECTORS[detectors]):
-        verdict, why = judged(alert.finding, days)
+        verdict, why = judged(alert.finding, year)
         time = datetime.fromtimestamp(alert.time / 1000, UTC)
         told_of = alert.finding.signal, alert.check, alert.summary
         found.append(
@@ -78,7 +78,7 @@ def _alerts(events: Events, **settings: Any) -> Iterator[Alert]:
 def run(folder: Path, console: Console) -> Path:
     """Returns the path of the JSON. Nothing in it is random."""
     flights = make.read_flights()
-    days = Days.of(flights)
+    year = Year.of(flights)
     streams = {
         "flights": list(make.events(make.predictions(flights))),
         "weather": list(make.weather_events(make.read_weather())),
@@ -88,7 +88,7 @@ def run(folder: Path, console: Console) -> Path:
         for stream, events in streams.items()
         for width in SLICES
         for name in DETECTORS
-        for one in told(stream, events, width, name, days)
+        for one in told(stream, events, width, name, year)
     ]
     show(alerts, console)
     settings = {"learn": LEARN, "events": {name: len(events) for name, events in streams.items()}}

@@ -83,7 +83,7 @@ def weather_events(weather: pd.DataFrame) -> Iterator[dict[str, object]]:
     """Each report as an event whose features are what it measures; nothing is predicted."""
     values = weather[WEATHER].astype(object).where(weather[WEATHER].notna(), None)
     for time, features in zip(
-        _epoch_ms(weather["time_hour"]).tolist(), values.to_dict("records"), strict=True
+        epoch_ms(weather["time_hour"]).tolist(), values.to_dict("records"), strict=True
     ):
         yield {"model": "weather", "ts": time, "features": features}
 
@@ -107,7 +107,7 @@ def predictions(flights: pd.DataFrame) -> pa.Table:
             "prediction_id": flights["id"],
             "model": [MODEL] * len(flights),
             "model_version": [VERSION] * len(flights),
-            "ts": _epoch_ms(flights["departure"]),
+            "ts": epoch_ms(flights["departure"]),
             "features": features,
             "outputs": outputs,
         }
@@ -126,7 +126,7 @@ def labels(flights: pd.DataFrame) -> pa.Table:
         {
             "prediction_id": landed["id"],
             "model": [MODEL] * len(landed),
-            "ts": _epoch_ms(landing),
+            "ts": epoch_ms(landing),
             "label": pa.array(landed["arr_delay"]),
         }
     )
@@ -163,9 +163,10 @@ def events(table: pa.Table) -> Iterator[dict[str, object]]:
         yield from batch.to_pylist()
 
 
-def _epoch_ms(times: pd.Series) -> NDArray[np.int64]:
-    epoch_ms: NDArray[np.int64] = times.dt.tz_convert(None).to_numpy("datetime64[ms]").astype(np.int64)
-    return epoch_ms
+def epoch_ms(times: pd.Series) -> NDArray[np.int64]:
+    """Of times with a zone."""
+    found: NDArray[np.int64] = times.dt.tz_convert(None).to_numpy("datetime64[ms]").astype(np.int64)
+    return found
 
 
 def _minute_of_day(clock: pd.Series) -> pd.Series:
