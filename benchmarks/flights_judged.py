@@ -20,6 +20,12 @@ NO_REPORT = 0.02
 """Of the flights have no weather report; January has .2 %."""
 FEW = 20
 """Flights: less is a night."""
+THIN = 0.2
+"""Of the flights that there are on average in a time so long."""
+CLOCKS_MS = (1_362_898_800_000, 1_383_458_400_000)
+"""When clocks change in New York, and flights leave at other hours of UTC: 10 March and 3 November."""
+REPORTED = frozenset(("temp", "visib", "wind_speed"))
+"""What airports hardly ever leave out of a report."""
 WEATHER = frozenset(make.WEATHER)
 DELAYS = frozenset(("dep_delay", "arr_delay"))
 
@@ -58,24 +64,33 @@ class Year:
             float(self._no_report[first:last].mean()),
         )
 
+    def thin(self, start: int, end: int) -> bool:
+        whole = self._departure[-1] - self._departure[0]
+        return bool(self.between(start, end).flights < THIN * len(self._departure) * (end - start) / whole)
+
 
 def judged(finding: Finding, year: Year) -> tuple[str, str]:
     """A verdict, and its reason in a line, by the flights since it began; at most those of the last day."""
-    fate = year.between(max(finding.since, finding.found - DAY_MS), finding.found)
+    start, end = max(finding.since, finding.found - DAY_MS), finding.found
+    fate = year.between(start, end)
     if finding.signal in WEATHER and finding.check == "missing":
         return _missing(finding.signal, fate)
     if finding.signal in DELAYS:
         return _delayed(fate)
     if finding.signal in WEATHER:
         return "nobody", "the weather, or the season"
+    if any(finding.since - DAY_MS <= at <= finding.found for at in CLOCKS_MS):
+        return "nobody", "clocks have changed, and timetables keep to them"
+    if year.thin(start, end):
+        return "nobody", f"only {fate.flights} flights: a night, or the end of the data"
     return "ticket", "the timetable is another one"
 
 
 def _missing(signal: str, fate: Fate) -> tuple[str, str]:
-    if fate.flights >= FEW and fate.no_report > 0.99:
-        return "page", "the weather feed has ended, and the model goes on without it"
-    if signal in {"temp", "visib"} and fate.no_report > NO_REPORT:
-        return "ticket", "airports are missing from the weather feed"
+    if signal in REPORTED and fate.no_report > 0.99 and fate.flights >= FEW:
+        return "page", "the weather feed is silent, and the model goes on without it"
+    if signal in REPORTED and fate.no_report > NO_REPORT:
+        return "ticket", "an airport is missing from the weather feed"
     return "nobody", "airports leave it out of their reports, in bad weather more often"
 
 

@@ -48,6 +48,7 @@ def verdict(signal: str, check: str, known: Year, since: float = 8, found: float
         ("pressure", "missing", year(), "nobody"),
         ("temp", "drift", year(None), "nobody"),
         ("carrier", "drift", year(), "ticket"),
+        ("carrier", "drift", year(flights=19), "nobody"),
     ],
 )
 def test_an_alert_is_judged_by_its_signal_and_what_became_of_its_flights(
@@ -63,6 +64,15 @@ def test_flights_from_the_beginning_until_it_was_found_count_and_of_a_long_time_
     assert verdict("dep_delay", "missing", year(None), since=8, found=12) == "nobody"
     # An hour without reports in a day that has them.
     assert verdict("temp", "missing", year(report=False), since=8.9, found=9.5) == "ticket"
+
+
+def test_timetables_that_follow_the_clock_are_no_news() -> None:
+    march = 1 + 28 + 10
+    hours = np.arange(START_MS, START_MS + 60 * DAY_MS, 3_600_000)
+    known = Year(hours, np.zeros(len(hours)), np.zeros(len(hours)))
+    assert verdict("hour", "drift", known, march - 9, march - 8) == "ticket"
+    assert verdict("hour", "drift", known, march - 9, march + 1) == "nobody"
+    assert verdict("hour", "drift", known, march + 3, march + 4) == "ticket"
 
 
 def test_what_became_of_flights_is_that_of_the_table() -> None:
