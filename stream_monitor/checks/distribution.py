@@ -30,18 +30,19 @@ LEAST = 1.0 / (2 * PARTS)
 
 class DistributionMeasure:
     """Scores of all numeric signals of a reference, at most PARTS - 1 each: fewer where many events share a
-    value, or all are in a handful of bins. Cost: three look-ups an edge in the bins of the slice.
+    value, or all are in a handful of bins. ``edges`` (scores,): the last bin of each share. Cost: three
+    look-ups an edge in the bins of the slice.
     """
 
     def __init__(self, reference: Reference, min_effect: MinEffect) -> None:
         self._signals = sorted(name for name, kind in reference.kinds.items() if kind is Kind.NUMBER)
         edges = [_edges(reference.summary, name) for name in self._signals]
         self._of: Int64s = np.repeat(np.arange(len(edges)), [len(bins) for bins in edges])
-        self._bin: Int64s = np.concatenate([np.zeros(0, np.int64), *edges])
+        self.edges: Int64s = np.concatenate([np.zeros(0, np.int64), *edges])
         names = [self._signals[of] for of in self._of.tolist()]
         self.scores = [
-            Score(NAME, name, _told(edge, reference.centers.get(name)), Unit.SHARE, min_effect.share)
-            for name, edge in zip(names, bin_value(self._bin).tolist(), strict=True)
+            Score(NAME, name, _told(edge, reference.centers.get(name, 0.0)), Unit.SHARE, min_effect.share)
+            for name, edge in zip(names, bin_value(self.edges).tolist(), strict=True)
         ]
 
     def measure(self, summary: Summary) -> Observations:
@@ -50,7 +51,7 @@ class DistributionMeasure:
         first = np.array([rows.get(name, len(rows)) for name in self._signals], np.int64)[self._of] * BINS
         keys, counts = summary.histogram
         before = np.concatenate(([0.0], np.cumsum(counts)))
-        begin, edge, end = before[np.searchsorted(keys, (first, first + self._bin + 1, first + BINS))]
+        begin, edge, end = before[np.searchsorted(keys, (first, first + self.edges + 1, first + BINS))]
         return rates(edge - begin, end - begin)
 
 
@@ -69,9 +70,9 @@ def _edges(reference: Summary, name: str) -> Int64s:
     return edges
 
 
-def _told(edge: float, center: float | None) -> str:
+def _told(edge: float, center: float) -> str:
     """An edge is known as a bin is, within 1/64."""
-    return f"share up to {edge:.4g}" if center is None else f"share up to {center:g} {edge:+.4g}"
+    return f"share up to {center + float(f'{edge:.4g}'):.12g}"
 
 
 class Distribution:
