@@ -56,7 +56,7 @@ def test_topics_of_predictions_are_all_that_is_required() -> None:
     assert config.predictions.lateness_ms == 10_000
     assert config.predictions.fields.time == "$.ts"
     assert config.model("any") == ModelConfig()
-    assert config.model("any").detectors == [Detector("adwin"), Detector("page_hinkley")]
+    assert config.model("any").detectors == [Detector("scan")]
     assert config.model("any").learn == Learn(ms=86_400_000)
     assert config.kafka_properties() == {}
 

@@ -20,7 +20,8 @@ LEARN_SLICES = 10
 
 
 def model(**settings: Any) -> ModelConfig:
-    document = {"predictions": {"topics": ["p"]}, "models": {"m": {"learn": ROWS * LEARN_SLICES, **settings}}}
+    given = {"learn": ROWS * LEARN_SLICES, "detectors": ["adwin", "page_hinkley"], **settings}
+    document = {"predictions": {"topics": ["p"]}, "models": {"m": given}}
     return parse_config(document).model("m")
 
 

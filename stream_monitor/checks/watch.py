@@ -57,10 +57,12 @@ _PENDING = (
     ("statistic", np.float64),
     ("threshold", np.float64),
     ("detector", np.int64),
+    ("direction", np.int64),
     ("told", np.int64),
+    ("turned", np.float64),
 )
-"""Per score: whether and since when it changed, its level since then, and the direction in which it was
-told to have gone (-1, 0, 1)."""
+"""Per score: whether and since when it changed, its level since then, where it went (-1, 0, 1), where it was
+told to have gone, and how many events long it has been beyond its minimum effect in the other."""
 
 
 class Watch:
@@ -96,13 +98,16 @@ class Watch:
             name: np.zeros(len(self.scores), dtype) for name, dtype in _PENDING
         }
         self._last = start - self._slice_ms
-        self._pace, self._slices = Pace(start), 1.0
+        self._pace = Pace(start)
+        # Until it is told of others, the budget is its own.
+        self._slices = model.budget.slices_between(model.slice_ms) * max(len(reference.kinds), 1)
         said = [[score[:4] for score in self.scores], [one.entry() for one in model.detectors]]
         self._watching = blake2b(repr(said).encode(), digest_size=8).hexdigest()
         self._period = period
         self._names = [_label(one) for one in model.detectors]
         self._compare(self._measure(reference.summary), reference.summary.rows)
         self._detectors = [self._make(one) for one in model.detectors]
+        self._share_out()
         if period is None:
             self._begin()
 
@@ -174,7 +179,7 @@ class Watch:
             changes = self._detect(number, seen if whole else steady)
             if changes is not None:
                 self._note(number, changes, start)
-        return self._judge(start)
+        return self._judge(start, steady.n)
 
     def _learn(self, period: Period, seen: Observations, summary: Summary) -> None:
         """Detectors learn how healthy slices move, and the reference becomes that of all of them."""
@@ -218,17 +223,23 @@ class Watch:
     def _note(self, number: int, changes: Changes, start: int) -> None:
         at, pending = changes.signal, self._pending
         offset, unit = self._scales[number]
+        mean = changes.after_mean * unit[at] + offset[at]
+        direction = np.sign(mean - self._baseline.mean[at]).astype(np.int64)
+        # What is compared with one level for ever tells again what lasts: it began when it was told first.
+        lasts = pending["changed"][at] & (direction == pending["direction"][at])
+        new = ~lasts if self._model.detectors[number].name in LEARN else np.ones_like(lasts)
+        for name in ("since", "earliest", "latest"):
+            pending[name][at[new]] = start - getattr(changes, name)[new] * self._slice_ms
         pending["changed"][at] = True
-        pending["since"][at] = start - changes.since * self._slice_ms
-        pending["earliest"][at] = start - changes.earliest * self._slice_ms
-        pending["latest"][at] = start - changes.latest * self._slice_ms
+        pending["direction"][at] = direction
         pending["n"][at] = changes.after_n
-        pending["total"][at] = changes.after_n * (changes.after_mean * unit[at] + offset[at])
+        pending["total"][at] = changes.after_n * mean
         pending["statistic"][at] = changes.statistic
         pending["threshold"][at] = changes.threshold
         pending["detector"][at] = number
 
-    def _judge(self, start: int) -> list[Finding]:
+    def _judge(self, start: int, seen: Float64s) -> list[Finding]:
+        """``seen``: events of the slice, by score."""
         pending = self._pending
         changed = pending["changed"]
         if not changed.any():
@@ -236,19 +247,20 @@ class Watch:
         n = np.maximum(pending["n"], 1.0)
         effect = pending["total"] / n - self._baseline.mean
         beyond = changed & (np.abs(effect) - self._dead > NOISE_SDS * self._sd / np.sqrt(n))
-        firing = self._still_told(effect, beyond)
+        firing = self._still_told(effect, beyond, seen)
         groups = np.unique(self._group[beyond])
         return [
             self._finding(np.flatnonzero(beyond & (self._group == group)), effect, start)
             for group in groups[~firing[groups]]
         ]
 
-    def _still_told(self, effect: Float64s, beyond: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _still_told(self, effect: Float64s, beyond: NDArray[np.bool_], seen: Float64s) -> NDArray[np.bool_]:
         """Per group, whether what was told of it still holds. Where it does not, it is forgotten."""
         told, size = self._pending["told"], len(self._group_names)
         away = self._pending["changed"] & (np.abs(effect) > REARM * self._dead)
-        lasting = self._pending["n"] >= OPPOSITE * self._baseline.n
-        opposite = beyond & lasting & (effect * told < 0)
+        turned = np.where(beyond & (effect * told < 0), self._pending["turned"] + seen, 0.0)
+        self._pending["turned"] = turned
+        opposite = turned >= OPPOSITE * np.maximum(self._baseline.n, 1.0)
         firing = np.bincount(self._group, told != 0, size) > 0
         firing &= np.bincount(self._group, away, size) > 0
         firing &= np.bincount(self._group, opposite, size) == 0

@@ -169,11 +169,15 @@ class ModelConfig(Section):
     )
     segments_max: int = Field(default=20, ge=1, le=1_000, description="Bound on the values of each.")
     detectors: list[DetectorItem] = Field(
-        default=[Detector("adwin"), Detector("page_hinkley")],
-        description="[] for none.",
-        json_schema_extra={"default": ["adwin", "page_hinkley"]},
+        default=[Detector("scan")],
+        description="The scan keeps the budget; adwin and page_hinkley know none. [] for none.",
+        json_schema_extra={"default": ["scan"]},
     )
-    budget: Budget = Budget()
+    budget: Budget = Field(
+        default=Budget(),
+        description="Detectors that keep one take their thresholds from it.",
+        json_schema_extra={"default": {"false_alarms": 1, "per": "7d"}},
+    )
     min_effect: MinEffect = MinEffect()
     severity: Literal["page", "ticket"] = Field(default="page", description="Of this model's alerts.")
 
