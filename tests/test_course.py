@@ -262,6 +262,16 @@ def test_calm_is_what_a_scan_learned() -> None:
     assert events == 20.0
 
 
+def test_a_constant_that_jumps_is_sudden() -> None:
+    course, n = Course(1, SLICE_MS), np.array([20.0])
+    for at in range(120):
+        course.add(at * SLICE_MS, n, n * 0.3 * (at >= 100))
+    for within in (0.0, 1e-30):
+        found = onset(course.of(0), 100 * SLICE_MS, Calm(0.0, 0.0, within, 0.0, 20.0, 0.0, share=False))
+        assert found is not None
+        assert (found.kind, found.since, found.ended) == ("sudden", 100 * SLICE_MS, None)
+
+
 def test_too_short_a_course_says_nothing() -> None:
     course = Course(1, SLICE_MS)
     assert onset(course.of(0), 0, ALONE) is None

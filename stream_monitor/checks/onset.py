@@ -29,6 +29,8 @@ CONTEXT = 8
 """The beginning is looked for so many times as long ago as a change was noted."""
 BEFORE_MIN = 32
 """Blocks from before a change was noted that are looked at, where there are as many."""
+ROUNDING = 1e-9
+"""Variances are taken to be at least this share of the largest deviation, squared."""
 _BLOCKS_MIN = 4
 _RESIDUALS_MIN = 6
 _TINY = 1e-200
@@ -113,10 +115,12 @@ class _Fits:
         self.z = blocks.total / blocks.n - calm.level
         slices = np.clip(blocks.n / calm.events, 1.0, blocks.slices)
         variance = (calm.within / blocks.n + calm.memory / slices) * factor
-        self.w = 1.0 / np.maximum(variance, _TINY)
+        # A constant that moved has no noise to be measured by.
+        least = ROUNDING * (float(np.max(self.z * self.z)) or 1.0)
+        self.w = 1.0 / np.maximum(variance, least)
         self.dead = calm.dead
         # The level may rest anywhere where it has not changed, and is known no better than it was learned.
-        self.prior = 1.0 / max(calm.error + calm.dead**2, _TINY)
+        self.prior = 1.0 / max(calm.error + calm.dead**2, least)
         w, t, z = self.w, self.t, self.z
         self.weight, self.weight_t, self.weight_tt = _sums(w), _sums(w * t), _sums(w * t * t)
         self.moved, self.moved_t = _sums(w * z), _sums(w * t * z)
