@@ -34,6 +34,12 @@ COMMANDS = {
     "load": Command("stream_monitor.load", "load a deployment with events, as many as it takes"),
     "profile": Command("stream_monitor.sources.profile", "make a reference from a file"),
     "replay": Command("stream_monitor.sources.replay", "run a file or a topic range through the same core"),
+    "backtest": Command(
+        "stream_monitor.trials.backtest", "hold configurations against a history with known incidents"
+    ),
+    "calibrate": Command(
+        "stream_monitor.trials.calibrate", "say what a configuration costs and sees, by a healthy history"
+    ),
     "demo": Command(
         "stream_monitor.demo", "watch injected drift being found; needs nothing but this package"
     ),

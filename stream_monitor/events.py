@@ -121,7 +121,7 @@ class Group:
 @dataclass(slots=True)
 class Reject:
     """A record, or one row of it, that cannot be attributed. ``record`` is its position in Records, and
-    ``source`` indexes their sources. ``value``: a row as JSON, where its record holds many in another form.
+    ``source`` indexes their sources. ``value``: a row as JSON, where its record holds several.
     """
 
     record: int

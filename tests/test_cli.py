@@ -69,7 +69,17 @@ finally:
     done = run(check=loaded)
     assert done.returncode == 0
     assert done.stderr == "[]\n"
-    for name in ("check-config", "topics", "run", "alerts", "profile", "replay", "demo"):
+    for name in (
+        "check-config",
+        "topics",
+        "run",
+        "alerts",
+        "profile",
+        "replay",
+        "backtest",
+        "calibrate",
+        "demo",
+    ):
         assert f"    {name}" in done.stdout
 
 

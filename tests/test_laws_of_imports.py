@@ -31,6 +31,7 @@ ROOMS = [
     "decide",
     "monitor",
     "sources",
+    "trials",
     "metrics",
     "runtime",
     "load",

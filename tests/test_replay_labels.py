@@ -216,7 +216,7 @@ def test_what_waits_for_the_other_file_is_bounded_by_the_horizon(
 @pytest.mark.parametrize(
     ("arguments", "settings", "message"),
     [
-        (["--labels", "l.jsonl"], {}, "--labels is for a file of predictions, --file, not for the topics"),
+        (["--labels", "l.jsonl"], {}, "--labels is for a file of predictions, not for the topics"),
         (["--file", "p.jsonl", "--quality"], {}, "expected labels, since --quality rests on them"),
         ([], {"repartition": "labels"}, 'expected labels.repartition "none", got "labels"'),
         (["--file", "p.jsonl", "--labels", "none.jsonl"], {}, "none.jsonl: cannot be read"),

@@ -189,8 +189,8 @@ def test_each_detector_finds_a_shift_by_itself(detectors: list[Any]) -> None:
 
 @pytest.mark.parametrize("name", ["scan", "cusum", "ewma", "eprocess", "ks"])
 def test_each_detector_that_learns_finds_a_shift_by_itself(name: str) -> None:
-    stream = learned(detectors=[name])
-    assert stream.send(0, 100) == []
+    stream = Stream(detectors=[name], learn=ROWS * 100)
+    assert stream.send(0, 200) == []
     assert {finding.signal for finding in stream.send(2.0, 200)} == {"x"}
 
 

@@ -99,6 +99,15 @@ class Subject:
         return sorted(names)
 
     @property
+    def slice_ms(self) -> int:
+        return self._model.slice_ms
+
+    @property
+    def names(self) -> list[str]:
+        """All of its signals, watched or learned."""
+        return sorted({*self.learning, *(name for watch in self.watches for name in watch.reference.kinds)})
+
+    @property
     def unwatchable(self) -> list[str]:
         return sorted(name for watch in self.watches for name in watch.unwatchable)
 

@@ -161,6 +161,11 @@ class Watch:
             detector.rate(np.maximum(often / shares(scores), 1.0))
 
     @property
+    def detectors(self) -> list[Detector]:
+        """In the order of the configuration; their signals are ``scores``."""
+        return list(self._detectors)
+
+    @property
     def unwatchable(self) -> list[str]:
         """Signals that these statistics cannot see: they need `center` in the config."""
         return [name for one in self._measures if isinstance(one, NumericMeasure) for name in one.unwatchable]
@@ -315,14 +320,15 @@ class Watch:
         )
 
     def _began(self, at: int) -> tuple[int, int, int, Shape | None]:
-        """Since when, earliest and latest, as the detector says, or the course where that was gradual."""
+        """Since when, earliest and latest: by the course, where that was gradual, or where a detector compares
+        with one level for ever, and may tell late of what began long ago; else as the detector says."""
         since, earliest, latest = (int(self._pending[name][at]) for name in ("since", "earliest", "latest"))
         blocks = self._course.of(at)
         found = onset(blocks, since, self._calm(at, blocks.take(blocks.end <= since)))
         if found is None:
             return since, earliest, latest, None
         shape = Shape(found.kind, found.until, found.ended)
-        if found.kind == "gradual":
+        if found.kind == "gradual" or self._model.detectors[int(self._pending["detector"][at])].name in LEARN:
             return found.since, found.earliest, found.latest, shape
         return since, earliest, latest, shape
 

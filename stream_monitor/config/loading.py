@@ -27,7 +27,7 @@ def load_config(path: str | Path) -> Config:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         message = f"{path}: expected a readable YAML file, got: {reason}"
     else:
-        document, problems = _read_yaml(text)
+        document, problems = read_yaml(text)
         return _parsed(document, path.parent, problems)
     raise ConfigError([message])
 
@@ -83,7 +83,8 @@ for _tag, (_pattern, _first_letters) in _SCALARS.items():
     )
 
 
-def _read_yaml(text: str) -> tuple[Any, list[str]]:
+def read_yaml(text: str) -> tuple[Any, list[str]]:
+    """The document, and the keys in it that come twice. ConfigError where it is no YAML."""
     try:
         loader = _Loader(text)
         return loader.get_single_data(), loader.problems

@@ -171,11 +171,11 @@ class ArrivalJudge:
             for finding in judged.signals.close(start, arrival.labels):
                 yield "labels", finding
 
-    def subjects(self) -> Iterator[tuple[str, Subject]]:
-        """Every subject with its model."""
-        for model, judged in self._models.items():
-            for one in judged.values():
-                yield model, one.signals
+    def subjects(self) -> Iterator[tuple[Stream, Subject]]:
+        """Every subject with its stream."""
+        for judged in self._models.values():
+            for stream, one in judged.items():
+                yield stream, one.signals
 
     def books(self) -> Iterator[tuple[Stream, QualityBook]]:
         """The cohorts of every stream."""

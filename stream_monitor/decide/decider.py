@@ -98,6 +98,10 @@ class Decider:
         """All slices of this stage that end here or before are closed."""
         return self._tracks[stage].closed if stage in self._tracks else None
 
+    def first(self) -> int | None:
+        """The start of the earliest slice of predictions since this process began."""
+        return self._tracks["observe"].first
+
     def learning(self) -> dict[str, list[str]]:
         """By model, the signals that have no reference yet."""
         return self._list("learning")
@@ -112,11 +116,12 @@ class Decider:
 
     def _list(self, what: str) -> dict[str, list[str]]:
         listed: dict[str, set[str]] = defaultdict(set)
-        for model, subject in self._subjects():
-            listed[model].update(getattr(subject, what))
+        for stream, subject in self.subjects():
+            listed[stream.model].update(getattr(subject, what))
         return {model: sorted(names) for model, names in listed.items() if names}
 
-    def _subjects(self) -> Iterator[tuple[str, Subject]]:
+    def subjects(self) -> Iterator[tuple[Stream, Subject]]:
+        """Whatever is watched or learned, with its stream."""
         yield from self._events.subjects()
         yield from self._arrivals.subjects()
 

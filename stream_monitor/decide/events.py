@@ -108,11 +108,10 @@ class EventJudge:
                 suspect,
             )
 
-    def subjects(self) -> Iterator[tuple[str, Subject]]:
-        """Every subject with its model."""
-        for model, watched in self._models.items():
-            for subject in watched.subjects.values():
-                yield model, subject
+    def subjects(self) -> Iterator[tuple[Stream, Subject]]:
+        """Every subject with its stream."""
+        for watched in self._models.values():
+            yield from watched.subjects.items()
 
     def snapshot(self, model: str) -> list[Any]:
         watched = self._models.get(model, Watched())

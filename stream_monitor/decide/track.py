@@ -79,6 +79,8 @@ class Track(Generic[C]):
         self.models: dict[str, Slices[C]] = {}
         self.closed: int | None = None
         """All slices that end here or before are closed."""
+        self.first: int | None = None
+        """The start of the earliest slice since this process began."""
         self._judge = judge
         self._pipeline = pipeline
         self._counters = counters
@@ -119,6 +121,7 @@ class Track(Generic[C]):
             self._counters["rows_after_close"] += delta.rows
             return
         slices.version += 1
+        self.first = start if self.first is None else min(self.first, start)
         if delta.shape != slices.shape:
             self._counters["rows_of_other_shape"] += delta.rows
             slices.suspect.add(start)

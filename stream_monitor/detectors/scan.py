@@ -107,6 +107,16 @@ class Scan:
         """What was learned."""
         return self._learner.noise
 
+    @property
+    def watched(self) -> Int64s:
+        """Slices with events that each signal had since it is watched, (S,)."""
+        return self._sums.count.copy()
+
+    @property
+    def busy(self) -> Float64s:
+        """The share of slices that had events, (S,)."""
+        return (self.noise.slices + self._sums.count) / max(self._current + 1, 1)
+
     def update(self, n: Float64s, mean: Float64s, m2: Float64s) -> Changes | None:
         """See Detector.update."""
         seen = checked_slice(self.signals, n, mean, m2)

@@ -41,7 +41,8 @@ class Sums:
 
     def __init__(self, signals: int, levels: int) -> None:
         self.signals, self.levels = signals, levels
-        self._count: Int64s = np.zeros(signals, np.int64)
+        self.count: Int64s = np.zeros(signals, np.int64)
+        """Slices that each saw."""
         self._last: Int64s = np.full(signals, -1)
         self._values: Float64s = np.zeros((3, levels, BLOCKS, signals))
         # Of a block the index of its first slice, and of the slice after the last one seen before it.
@@ -54,11 +55,11 @@ class Sums:
 
         ``sizes``: of which sizes windows are wanted, for each level.
         """
-        values, begin, clock = self._values, self._begin, self._count[seen]
+        values, begin, clock = self._values, self._begin, self.count[seen]
         of: Int64s | slice = seen
         if len(seen) == self.signals and (clock == clock[0]).all():
             of, clock = slice(None), clock[0]
-        self._count[of] += 1
+        self.count[of] += 1
         for row, one in enumerate((n, total, n * n)):
             values[row, 0, clock % BLOCKS, of] = one
         begin[0, 0, clock % BLOCKS, of], begin[1, 0, clock % BLOCKS, of] = current, self._last[of] + 1
@@ -84,7 +85,7 @@ class Sums:
 
     def began(self, level: Int64s, size: Int64s, signal: Int64s) -> tuple[Int64s, Int64s]:
         """Of one window of each signal (k,) the first slice, and the one after the last seen before it."""
-        clock = (self._count[signal] >> level) - 1
+        clock = (self.count[signal] >> level) - 1
         blocks = (clock[:, None] - _AGES) % BLOCKS
         begin = self._begin[:, level[:, None], blocks, signal[:, None]]
         first, after = np.where(size[:, None] > _AGES, begin, _NEVER).min(axis=2)
@@ -109,12 +110,12 @@ class Sums:
 
     @property
     def nbytes(self) -> int:
-        return sum(one.nbytes for one in (self._count, self._last, self._values, self._begin))
+        return sum(one.nbytes for one in (self.count, self._last, self._values, self._begin))
 
     def snapshot(self) -> Snapshot:
         """Arrays copied."""
         return {
-            "count": self._count.copy(),
+            "count": self.count.copy(),
             "last": self._last.copy(),
             "values": self._values.copy(),
             "begin": self._begin.copy(),
@@ -125,7 +126,7 @@ class Sums:
         """Raises FormatError, KeyError, TypeError or ValueError if it is no snapshot of sums."""
         signals, levels = len(snapshot["count"]), snapshot["values"].shape[1]
         sums = cls(signals, levels)
-        sums._count = restored(snapshot, "count", np.int64, (signals,))
+        sums.count = restored(snapshot, "count", np.int64, (signals,))
         sums._last = restored(snapshot, "last", np.int64, (signals,))
         sums._values = restored(snapshot, "values", np.float64, sums._values.shape)
         sums._begin = restored(snapshot, "begin", np.int64, sums._begin.shape)

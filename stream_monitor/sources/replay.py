@@ -34,14 +34,27 @@ if TYPE_CHECKING:
     from stream_monitor.sources.topic import TopicRange
 
 WIDTH_CHARS = 160
+PREDICTIONS_HELP = "predictions: Parquet, CSV or JSON lines"
 
 Steps = Iterator[list[Alert]]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG")
+    parser.add_argument("--file", type=Path, metavar="FILE", help=PREDICTIONS_HELP)
+    add_input(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="alerts go there instead of to stdout")
+    parser.add_argument(
+        "--quality",
+        action="store_true",
+        help="at the end, to stdout: how good outputs were, by day and stream",
+    )
+
+
+def add_input(parser: ArgumentParser) -> None:
+    """What is read, but for ``file``: the file of predictions, None for the topics."""
     file = parser.add_argument_group("from files")
-    file.add_argument("--file", type=Path, metavar="FILE", help="predictions: Parquet, CSV or JSON lines")
     file.add_argument(
         "--labels", type=Path, metavar="FILE", help="their labels, by the field mapping of labels"
     )
@@ -51,16 +64,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     file.add_argument(
         "--partitioner", choices=PARTITIONERS, default=PARTITIONERS[0], help="of their producers"
     )
-    topic = parser.add_argument_group("from the topics, without --file; TIME is RFC 3339 or epoch ms")
+    topic = parser.add_argument_group("from the topics, without FILE; TIME is RFC 3339 or epoch ms")
     topic.add_argument("--since", type=_time, metavar="TIME", help="default: their beginning")
     topic.add_argument("--until", type=_time, metavar="TIME", help="default: their end")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="alerts go there instead of to stdout")
-    parser.add_argument(
-        "--quality",
-        action="store_true",
-        help="at the end, to stdout: how good outputs were, by day and stream",
-    )
 
 
 def _count(text: str) -> int:
@@ -78,12 +84,14 @@ def _time(text: str) -> int:
 
 def main(args: Namespace) -> int:
     config = load_config(args.config)
-    _check(args, config)
+    check_input(args, config)
+    if args.quality and (config.labels is None or (args.file and not args.labels)):
+        raise InputError("replay: expected labels, since --quality rests on them; configure and give them")
     checks: Counter[str] = Counter()
     console = Console(stderr=True)
     with ExitStack() as stack:
         out = stack.enter_context(_opened(args.out)) if args.out else sys.stdout
-        monitor, steps = _from_files(config, args) if args.file else _from_topics(config, args, stack)
+        monitor, steps = monitored(config, args, stack)
         progress = stack.enter_context(_progress(console))
         task = progress.add_task("replay", total=None, events=0)
         for alerts in steps:
@@ -96,20 +104,18 @@ def main(args: Namespace) -> int:
     return 0
 
 
-def _check(args: Namespace, config: Config) -> None:
+def check_input(args: Namespace, config: Config) -> None:
     """InputError where the arguments do not go together."""
     if args.file and (args.since, args.until) != (None, None):
-        raise InputError("replay: --since and --until are for the topics, not for a file")
+        raise InputError("--since and --until are for the topics, not for a file")
     if args.labels and not args.file:
-        raise InputError("replay: --labels is for a file of predictions, --file, not for the topics")
+        raise InputError("--labels is for a file of predictions, not for the topics")
     if args.labels and config.labels is None:
-        raise InputError("replay: expected a section labels in the configuration, since --labels is given")
-    if args.quality and (config.labels is None or (args.file and not args.labels)):
-        raise InputError("replay: expected labels, since --quality rests on them; configure and give them")
+        raise InputError("expected a section labels in the configuration, since --labels is given")
     if not args.file and config.labels is not None and config.labels.repartition != "none":
         raise InputError(
-            f'replay: expected labels.repartition "none", got "{config.labels.repartition}": '
-            "ids do not meet in these topics; replay files instead, with --file and --labels"
+            f'expected labels.repartition "none", got "{config.labels.repartition}": '
+            "ids do not meet in these topics; replay files instead, predictions and --labels"
         )
 
 
@@ -145,6 +151,14 @@ def alerts_of(monitor: Monitor, feeds: Iterable[Feed]) -> Steps:
             unread.remove(feed)
             yield [alert for source in feed.sources for alert in monitor.end(source)]
     yield monitor.close()
+
+
+def monitored(config: Config, args: Namespace, stack: ExitStack) -> tuple[Monitor, Steps]:
+    """A monitor of what the arguments name (see add_input), and its alerts as they come.
+
+    Raises InputError. What is opened is closed with ``stack``.
+    """
+    return _from_files(config, args) if args.file else _from_topics(config, args, stack)
 
 
 # From files

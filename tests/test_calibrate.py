@@ -1,0 +1,131 @@
+"""Calibrate: what a configuration costs on a healthy history, and that what it says it sees it does see."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+import yaml
+from scipy.signal import lfilter
+from scipy.stats import poisson
+
+from stream_monitor import cli
+from stream_monitor.monitor import Monitor
+from stream_monitor.trials.healthy import Raised, poisson_interval
+from tests.test_replay import write
+
+START, SLICE_MS, EVENTS = 1_767_225_600_000, 10_000, 6
+LEARNED = 2_900
+"""Slices: more than are learned from."""
+HOUR = 360
+Event = dict[str, Any]
+
+
+def events(slices: int, *, x: float = 0.0, since: int = 0) -> list[Event]:
+    """``x`` is the shift of x from the slice ``since`` on, in standard deviations; ``slow`` remembers."""
+    random = np.random.default_rng(1)
+    level = lfilter([1], [1, -0.9], random.normal(size=slices))
+    found = []
+    for number in range(slices):
+        for one in range(EVENTS):
+            features = {
+                "x": random.normal(50, 5) + (5 * x if number >= since else 0.0),
+                "c": "abd"[random.integers(3)],
+                "slow": float(level[number]) + random.normal(),
+            }
+            time = START + number * SLICE_MS + one
+            found.append({"prediction_id": f"{number}.{one}", "model": "m", "ts": time, "features": features})
+    return found
+
+
+def config(detector: str) -> dict[str, Any]:
+    model = {"slice": "10s", "learn": "2h", "detectors": [detector]}
+    return {"predictions": {"topics": ["t"]}, "models": {"*": model}}
+
+
+def calibrate(folder: Path, found: list[Event], detector: str) -> tuple[dict[str, Any], str]:
+    """The report for programs, and as Markdown."""
+    path = folder / "monitor.yaml"
+    path.write_text(yaml.safe_dump(config(detector)))
+    file, reports = write(folder / "f.jsonl", found), [folder / "r.json", folder / "r.md"]
+    command = ["calibrate", file, "--config", path, "--json", reports[0], "--out", reports[1]]
+    command += [part for span in ("1d", "5s", "1h") for part in ("--within", span)]
+    assert cli.main([*map(str, command)]) == 0
+    return orjson.loads(reports[0].read_bytes()), reports[1].read_text()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    return calibrate(tmp_path_factory.mktemp("healthy"), events(LEARNED + HOUR), "scan")
+
+
+def test_alerts_are_held_against_what_the_thresholds_allow(report: tuple[dict[str, Any], str]) -> None:
+    (model,) = report[0]["models"]
+    assert model["alerts"] == sum(model["checks"].values())
+    low, high = model["interval"]
+    assert low <= model["alerts"] <= high
+    assert model["allowed"] > 0
+    assert 0 < model["weeks_watched"] < report[0]["history"]["weeks"]
+    assert not model["over"]
+
+
+def test_more_time_and_less_certainty_see_smaller_shifts(report: tuple[dict[str, Any], str]) -> None:
+    seen = {one["signal"]: one for one in report[0]["signals"]}
+    assert {name: one["unit"] for name, one in seen.items()} == {"c": "share", "slow": "sd", "x": "sd"}
+    for name in ("c", "x"):
+        within_a_slice, (half, most), (half_in_a_day, most_in_a_day) = seen[name]["shifts"]
+        assert within_a_slice == [None, None]
+        assert 0 < half_in_a_day < half < most
+        assert half_in_a_day < most_in_a_day < most
+
+
+def test_a_signal_that_sees_nothing_useful_is_named(report: tuple[dict[str, Any], str]) -> None:
+    said, markdown = report
+    assert [one["signal"] for one in said["signals"] if one["blind"]] == ["slow"]
+    assert next(line for line in markdown.splitlines() if "m: slow |" in line).endswith("| BLIND SPOT |")
+    assert any(line.startswith("- blind spots (") and "m: slow" in line for line in markdown.splitlines())
+
+
+def test_the_shift_that_is_named_is_found_in_an_hour_and_the_half_of_it_is_not(
+    report: tuple[dict[str, Any], str],
+) -> None:
+    of_x = next(one for one in report[0]["signals"] if one["signal"] == "x")
+    shift = of_x["shifts"][1][1]
+    found = []
+    for part in (1.0, 0.5):
+        monitor = Monitor(config("scan"))
+        stream = events(LEARNED + HOUR, x=part * shift, since=LEARNED)
+        alerts = [*monitor.update(stream), *monitor.close()]
+        found.append([alert.finding.signal for alert in alerts if alert.finding.since >= START])
+    assert "x" in found[0]
+    assert "x" not in found[1]
+
+
+def test_what_is_still_learned_is_a_blind_spot_and_without_a_scan_nothing_is_claimed(
+    tmp_path: Path,
+) -> None:
+    few = events(100)
+    said, _ = calibrate(tmp_path, few, "scan")
+    assert {one["blind"] for one in said["signals"]} == {"it is still being learned"}
+    long = events(LEARNED)
+    said, markdown = calibrate(tmp_path, long, "adwin")
+    assert said["signals"] == []
+    assert said["models"][0]["allowed"] is None
+    assert "no scan watches" in markdown
+
+
+def test_over_is_more_than_chance_makes_of_what_is_allowed() -> None:
+    assert Raised("m", Counter(drift=10), 10, 2.0, 1.0).over
+    assert not Raised("m", Counter(drift=3), 3, 2.0, 1.0).over
+    assert not Raised("m", Counter(drift=10), 10, None, 0.0).over
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 100])
+def test_the_interval_leaves_out_a_fortieth_on_each_side(count: int) -> None:
+    low, high = poisson_interval(count)
+    assert poisson.cdf(count, high) == pytest.approx(0.025)
+    assert low == 0.0 if count == 0 else poisson.sf(count - 1, low) == pytest.approx(0.025)
