@@ -231,7 +231,7 @@ def test_without_detectors_nothing_is_found() -> None:
 @pytest.mark.parametrize("cut", [3, 7, 25, 33, 37, 60])
 def test_a_restored_subject_goes_on_exactly_as_it_would(cut: int, detectors: list[str]) -> None:
     means = [0.0] * 35 + [1.0] * 40
-    settings = {"detectors": detectors, "budget": {"per": "20s"}}
+    settings: dict[str, Any] = {"detectors": detectors, "budget": {"per": "20s"}}
     going, restored = Stream(**settings), Stream(**settings)
     for number, mean in enumerate(means):
         if number == cut:
