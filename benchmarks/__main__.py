@@ -14,9 +14,11 @@ from rich.console import Console
 from benchmarks import (
     arrow,
     capacity,
+    change_points,
     compare,
     concept,
     detection,
+    flights_drift,
     join,
     latency,
     loading,
@@ -24,6 +26,7 @@ from benchmarks import (
     results,
     scaling,
     statistics,
+    synthetic,
     throughput,
 )
 from benchmarks.detection_parts import Settings
@@ -42,6 +45,9 @@ SECTIONS: dict[str, Callable[[Namespace, Console], object]] = {
     loading.SECTION: lambda args, to: loading.run(args.events // 2, args.rounds, args.results, to),
     latency.SECTION: lambda args, to: latency.run(args.events // 4, LATENCY_S, args.results, to),
     detection.SECTION: lambda args, to: detection.run(Settings(args.seed), args.results, to),
+    synthetic.SECTION: lambda args, to: synthetic.run(args.seed, args.results, to),
+    change_points.SECTION: lambda args, to: change_points.run(args.results, to),
+    flights_drift.SECTION: lambda args, to: flights_drift.run(args.results, to),
     join.SECTION: lambda args, to: join.run(args.pending, args.seconds, args.results, to),
 }
 
@@ -55,7 +61,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--pending", type=int, default=20_000_000, help="of join; default: %(default)s")
     parser.add_argument("--seconds", type=float, default=600, help="of join; default: %(default)s")
-    parser.add_argument("--seed", type=int, default=1, help="of detection; default: %(default)s")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of detection and synthetic; default: %(default)s"
+    )
     parser.add_argument(
         "--compare", type=Path, metavar="EARLIER", help="a result: print the ratio of each figure to its"
     )

@@ -6,12 +6,15 @@ the streams are signals of one table, and the slices of a piece are measured tog
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.streams import CATEGORIES
+from stream_monitor.checks.base import Score, Unit
+from stream_monitor.checks.shares import shares
 from stream_monitor.events import Float64s
 from stream_monitor.summary.codes import BINS, bins_of, fine_codes
 
@@ -30,7 +33,7 @@ class Ranks:
     """Scores of numbers against a reference histogram a stream, of ``counts`` (S, BINS)."""
 
     names = NUMERIC
-    shares = np.array([name.endswith("imum") for name in NUMERIC])
+    rates = np.array([name.endswith("imum") for name in NUMERIC])
 
     def __init__(self, counts: Float64s) -> None:
         streams = len(counts)
@@ -71,23 +74,23 @@ class Rates:
     """The share of events that are 1."""
 
     names = ("rate",)
-    shares = np.array([True])
+    rates = np.array([True])
 
     def of(self, values: NDArray[np.int16], n: int) -> Scores:
-        return _shares([values.astype(np.float64)], n)
+        return _rates([values.astype(np.float64)], n)
 
 
 class Shares:
     """The share of each category."""
 
     names = tuple(f"share of {number}" for number in range(CATEGORIES))
-    shares = np.ones(CATEGORIES, np.bool_)
+    rates = np.ones(CATEGORIES, np.bool_)
 
     def of(self, values: NDArray[np.int16], n: int) -> Scores:
-        return _shares([(values == number).astype(np.float64) for number in range(CATEGORIES)], n)
+        return _rates([(values == number).astype(np.float64) for number in range(CATEGORIES)], n)
 
 
-def _shares(hits: list[Float64s], n: int) -> Scores:
+def _rates(hits: list[Float64s], n: int) -> Scores:
     mean = np.concatenate([one.reshape(len(one), -1, n).mean(axis=2) for one in hits]).T
     return Scores(float(n), mean, n * mean * (1.0 - mean))
 
@@ -105,3 +108,8 @@ def learned(scored: str, healthy: NDArray[np.int16]) -> Ranks | Rates | Shares:
     if scored == "number":
         return Ranks.learned(healthy)
     return Rates() if scored == "rate" else Shares()
+
+
+def parts(names: Sequence[str]) -> Float64s:
+    """Of the false alarms of a stream the part of each of its scores (K,), as the product divides them."""
+    return shares([Score("drift", "stream", name, Unit.RANK, 0.0) for name in names])

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.scored import Scores, kept, learned
+from benchmarks.scored import Scores, kept, learned, parts
 from benchmarks.streams import DAY, Streams
 from stream_monitor.config.values import DAY_MS
 from stream_monitor.detectors import DETECTORS, Adwin, Changes, PageHinkley, make
@@ -24,15 +24,15 @@ SEASONAL = "seasonal"
 class Learned:
     """What detectors are made of: of ``slices`` of ``n`` events.
 
-    ``shares`` (K S,): which of K ``scores`` of S streams are rates. ``run_length`` in slices, of each score:
-    the budget is shared among those of a stream. ``mean`` and ``sd`` of events.
+    ``rates`` (K S,): which of K ``scores`` of S streams are. ``run_length`` (K S,) in slices: the budget is
+    shared among the scores of a stream. ``mean`` and ``sd`` of events.
     """
 
     n: int
     scores: int
     slices: int
-    run_length: float
-    shares: NDArray[np.bool_]
+    run_length: Float64s
+    rates: NDArray[np.bool_]
     mean: Float64s
     sd: Float64s
 
@@ -53,18 +53,18 @@ class InSds:
 
 def _scan(of: Learned) -> Updated:
     """The default: with a season, as soon as there is a detector that takes one off."""
-    params: dict[str, Any] = {"run_length": of.run_length, "learn": of.slices, "share": of.shares}
+    params: dict[str, Any] = {"run_length": of.run_length, "learn": of.slices, "share": of.rates}
     if SEASONAL in DETECTORS:
-        return make(SEASONAL, len(of.shares), params | {"slice_ms": int(DAY_MS / DAY * of.n)})
-    return make("scan", len(of.shares), params)
+        return make(SEASONAL, len(of.rates), params | {"slice_ms": int(DAY_MS / DAY * of.n)})
+    return make("scan", len(of.rates), params)
 
 
 def _adwin(of: Learned) -> Updated:
-    return Adwin(len(of.shares), delta=0.002 / of.scores)
+    return Adwin(len(of.rates), delta=0.002 / of.scores)
 
 
 def _page_hinkley(of: Learned) -> Updated:
-    return InSds(PageHinkley(len(of.shares), delta=0.05, threshold=200.0), of)
+    return InSds(PageHinkley(len(of.rates), delta=0.05, threshold=200.0), of)
 
 
 OURS: dict[str, Callable[[Learned], Updated]] = {
@@ -99,8 +99,8 @@ class Watching:
             n,
             len(names),
             len(mean),
-            budget / n * len(names),
-            np.repeat(self._of.shares, streams.number),
+            np.repeat(budget / n / parts(names), streams.number),
+            np.repeat(self._of.rates, streams.number),
             level,
             np.sqrt(np.maximum(variance, 1e-4)),
         )

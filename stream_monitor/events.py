@@ -121,7 +121,7 @@ class Group:
 @dataclass(slots=True)
 class Reject:
     """A record, or one row of it, that cannot be attributed. ``record`` is its position in Records, and
-    ``source`` indexes their sources. ``value``: a row as JSON, where its record holds many in another form.
+    ``source`` indexes their sources. ``value``: a row as JSON, where its record holds several.
     """
 
     record: int
@@ -266,13 +266,25 @@ class Basis(NamedTuple):
     predictions: int
 
 
+class Shape(NamedTuple):
+    """How a change began, as far as could be seen when it was found.
+
+    A gradual one moved until ``until``; None: it may still, or was not gradual. ``ended``: since when the
+    level is back; None: it is not.
+    """
+
+    kind: Literal["sudden", "gradual", "undecided"]
+    until: int | None = None
+    ended: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A check's verdict: a score of a signal left its reference, significantly and by more than ``dead``.
 
     Times are epoch ms: ``since`` the start of the first slice after the change, between ``earliest`` and
     ``latest`` (about 95 %); ``found`` the end of the slice that showed it. ``statistic`` crossed
-    ``threshold`` in terms of ``detector``.
+    ``threshold`` in terms of ``detector``. ``shape``: None where nothing is known of it.
 
     What rests on labels says on how many (``basis``), and between which times the predictions were made
     that changed (``predicted``). ``retracted``: it was told, and labels that came since say otherwise.
@@ -294,6 +306,7 @@ class Finding:
     statistic: float
     threshold: float
     contributors: tuple[Contributor, ...] = ()
+    shape: Shape | None = None
     basis: Basis | None = None
     predicted: tuple[int, int] | None = None
     retracted: bool = False

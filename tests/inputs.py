@@ -14,6 +14,7 @@ START_MS = 1_767_225_600_000
 MODELS: dict[str, Any] = {
     "*": {
         "learn": 1500,
+        "detectors": ["adwin", "page_hinkley", "scan"],
         "features": {
             "bounded": {"range": [-8, 8]},
             "kelvin": {"type": "number"},

@@ -197,7 +197,8 @@ def test_check_config_sums_up_what_applies(tmp_path: Path, capsys: pytest.Captur
         "class: binary, margin 0.1",
         "country, at most 20 values each",
         "(any other)",
-        "adwin, page_hinkley",
+        "detectors  scan",
+        "1 by chance in 7d",
     ):
         assert said in out
     assert ("warning" in out, err) == (False, "")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stream_monitor.codecs import parse
 from stream_monitor.codecs.json import JsonCodec
-from stream_monitor.codecs.reasons import OF_LABELS, Reason
+from stream_monitor.codecs.reasons import OF_LABELS, OF_TABLES, Reason
 from stream_monitor.config import parse_config
 from stream_monitor.events import (
     NO_TIMESTAMP,
@@ -168,8 +168,19 @@ def assert_signals(expected: dict[str, Any], found: dict[str, Value], usual: set
     assert set(found) - shortened == (usual | set(expected)) - absent
 
 
+def test_a_rejected_row_of_an_array_brings_itself_along_and_not_its_record() -> None:
+    rows: list[Any] = [{"note": "é" * 100, "model": ""}, event(1, NOW_MS), 7]
+    deep = b"[1," + b"[" * 1_000 + b"]" * 1_000 + b"]"
+    batch = JsonCodec(parse_config(CONFIG)).decode(records([json.dumps(rows).encode(), b"[7]", deep]))
+    assert [(one.record, one.row) for one in batch.rejects] == [(0, 0), (0, 2), (1, 0), (2, 0), (2, 1)]
+    told = [None if one.value is None else json.loads(one.value or b"{}") for one in batch.rejects]
+    assert told == [rows[0], 7, None, 1, {}]
+
+
 def test_the_table_covers_every_reason() -> None:
-    assert {kind.reason for kind in KINDS if kind.place is Place.REJECTED} == set(Reason) - OF_LABELS
+    assert {kind.reason for kind in KINDS if kind.place is Place.REJECTED} == set(
+        Reason
+    ) - OF_LABELS - OF_TABLES
 
 
 def test_accepted_times_are_the_event_time() -> None:

@@ -56,7 +56,7 @@ def test_topics_of_predictions_are_all_that_is_required() -> None:
     assert config.predictions.lateness_ms == 10_000
     assert config.predictions.fields.time == "$.ts"
     assert config.model("any") == ModelConfig()
-    assert config.model("any").detectors == [Detector("adwin"), Detector("page_hinkley")]
+    assert config.model("any").detectors == [Detector("scan")]
     assert config.model("any").learn == Learn(ms=86_400_000)
     assert config.kafka_properties() == {}
 
@@ -107,7 +107,7 @@ def test_detectors_are_named_alone_or_with_parameters() -> None:
     entries = [
         "adwin",
         {"page_hinkley": {"threshold": 20, "min_instances": 5}},
-        {"scan": {"run_length": 1e5, "learn": 500}},
+        {"scan": {"run_length": 1e5}},
         {"cusum": {"shift": 1}},
         {"ewma": {"window": 8}},
         "eprocess",
@@ -116,7 +116,7 @@ def test_detectors_are_named_alone_or_with_parameters() -> None:
     assert parse(models={"*": {"detectors": entries}}).model("m").detectors == [
         Detector("adwin"),
         Detector("page_hinkley", params={"threshold": 20, "min_instances": 5}),
-        Detector("scan", params={"run_length": 1e5, "learn": 500}),
+        Detector("scan", params={"run_length": 1e5}),
         Detector("cusum", params={"shift": 1}),
         Detector("ewma", params={"window": 8}),
         Detector("eprocess"),

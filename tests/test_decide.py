@@ -165,7 +165,7 @@ def test_a_shadow_never_pages() -> None:
     shadows = {Stream("beta", version, "shadow") for version in ("1", "2")}
     streams = {delta.key.stream for flush in sent() for delta in flush.deltas}
     assert streams & shadows
-    settings_ = parse_config(inputs.config(models={"*": {"learn": 500}}))
+    settings_ = parse_config(inputs.config(models={"*": {"learn": 500, "detectors": ["adwin"]}}))
     one = Decider(settings_, References(settings_))
     found = [a for f in flushes(settings_, inputs.messy(24_000), SCHEDULE) for a in one.apply(f)]
     pages = Counter((alert.stream.role, alert.severity) for alert in found)

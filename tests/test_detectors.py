@@ -24,6 +24,7 @@ CASES: dict[str, Callable[[int], Detector]] = {
     "ewma": lambda signals: make("ewma", signals, {"learn": 32, "run_length": 20.0, "window": 4}),
     "eprocess": lambda signals: make("eprocess", signals, {"learn": 32, "run_length": 5.0}),
     "seasonal": lambda signals: make("seasonal", signals, {"learn": 32, "run_length": 20.0}),
+    "ks": lambda signals: make("ks", signals, {"learn": 32, "run_length": 20.0}),
     "KSWIN": lambda signals: make("drift.KSWIN", signals, KSWIN),
     "KSWIN, forgetful": lambda signals: River(signals, name="drift.KSWIN", params=KSWIN, memory=11),
     "PageHinkley of river": lambda signals: make("drift.PageHinkley", signals, {"threshold": 2.0}),

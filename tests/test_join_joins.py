@@ -277,6 +277,25 @@ def test_what_labels_are_to_the_one_before_is_a_rate() -> None:
     assert ones == {"corrected": 2, "duplicate": 1, "withdrawn": 1}
 
 
+@pytest.mark.parametrize("cut", [1, 2])
+def test_of_predictions_of_one_id_the_first_counts_in_whichever_way_each_is_decoded(cut: int) -> None:
+    """The first is of no layout that was learned, and so is decoded after the second."""
+    learned = [predicted(ms, value=50.0, version="2") for ms in range(20)]
+    ms, key, odd = predicted(20, value=10.0)
+    assert odd is not None
+    first = ms, key, odd.replace(f"{at(20)}", f"{at(20)}.0")
+    worker = small([*learned, first, predicted(21, value=90.0)], [label(11.0, 30)])
+    worker.read(Source(PREDICTIONS, 0), len(learned))
+    while worker.left():
+        worker.read(min(worker.left(), key=lambda source: source.topic == LABELS), cut)
+    worker.commit()
+    found = Cohorts()
+    for one in worker.deltas:
+        if one.kind == "cohorts" and one.key.stream == Stream("fare", "1", "live"):
+            found += Cohorts.from_bytes(one.data)
+    assert found.total().measures["amount"].figures()["mae"].value == pytest.approx(1.0)
+
+
 def test_segments_are_bounded_by_a_rule_without_order() -> None:
     """However many values there are, and however they are cut: those with the least hashes, and the rest."""
     models = {

@@ -17,13 +17,16 @@ from stream_monitor.config import parse_config
 from stream_monitor.config.config import Predictions
 from stream_monitor.errors import ConfigError
 from stream_monitor.events import Source
+from stream_monitor.join.joins import Joins
 from stream_monitor.monitor import Monitor
 from stream_monitor.observe import Summaries
+from stream_monitor.runtime import catching_up
 from stream_monitor.runtime.copies import as_copied
+from stream_monitor.runtime.joining import REREAD_FACTOR
 from stream_monitor.sources.replay import alerts_of, feeds_of
 from stream_monitor.sources.topic import TopicRange
 from stream_monitor.summary.summary import Summary
-from tests.join_apps import FARE, cohorts, committed, label, pairs, pipeline_of, prediction
+from tests.join_apps import FARE, cohorts, committed, delete, label, pairs, pipeline_of, prediction
 from tests.kafka.broker import Cluster
 from tests.kafka_apps import START_MS, Pipeline, deltas, wait_for
 from tests.test_codec_arrow import rows_as, stream_of
@@ -119,6 +122,39 @@ def test_predictions_in_tables_join_labels_in_json(kafka: Cluster, tmp_path: Pat
         wait_for(lambda: committed(pipeline) == 102, "predictions and labels")
     found = cohorts(pipeline)[FARE].total()
     assert (found.predictions, found.labeled, pairs(pipeline)[FARE]) == (200, 100, 100)
+    assert found.measures["amount"].figures()["mae"].value == pytest.approx(2.5)
+
+
+def test_a_store_made_anew_of_tables_joins_as_before_and_few_of_their_rows_are_held(
+    kafka: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = pipeline_of(kafka, tmp_path, predictions=ARROW)
+    rows = [json.loads(prediction(f"p{i}", i // 10, float(i))[2] or "") for i in range(6_000)]
+    pipeline.produce(*(stream_of(rows_as(rows[first : first + 50])) for first in range(0, 6_000, 50)))
+    pipeline.send(pipeline.labels, 0, [label("p0", 1, 2.5)])
+    with pipeline.running("join"):
+        wait_for(lambda: committed(pipeline) == 121, "the predictions")
+    delete(tmp_path)
+    held, replay, replayed = [0], Joins.replay, Joins.replayed
+
+    def counted(joins: Joins, batch: Any, clocks: Any) -> None:
+        held[-1] += len(batch)
+        replay(joins, batch, clocks)
+
+    def written(joins: Joins, partition: int, positions: Any) -> None:
+        held.append(0)
+        replayed(joins, partition, positions)
+
+    monkeypatch.setattr(Joins, "replay", counted)
+    monkeypatch.setattr(Joins, "replayed", written)
+    monkeypatch.setattr(catching_up, "WRITE_ROWS_MAX", 1_000)
+    pipeline.send(pipeline.labels, 0, [label(f"p{i}", 1_000 + i // 10, i + 2.5) for i in range(0, 6_000, 2)])
+    with pipeline.running("join"):
+        wait_for(lambda: committed(pipeline) == 3_121, "the labels")
+    assert sum(held) == 6_001
+    assert max(held) < 1_000 + 50 * REREAD_FACTOR * records_max(pipeline.config)
+    found = cohorts(pipeline)[FARE].total()
+    assert (found.predictions, found.labeled) == (6_000, 3_000)
     assert found.measures["amount"].figures()["mae"].value == pytest.approx(2.5)
 
 

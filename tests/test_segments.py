@@ -202,7 +202,14 @@ def summed(config: Config, logs: list[list[tuple[int, bytes]]], schedule: Schedu
 
 def test_alerts_on_segments_are_the_same_for_any_workers() -> None:
     settings = inputs.config(
-        models={"*": {"learn": 500, "segments": ["channel", "country", "user"], "segments_max": 2}}
+        models={
+            "*": {
+                "learn": 500,
+                "segments": ["channel", "country", "user"],
+                "segments_max": 2,
+                "detectors": ["adwin", "page_hinkley", "scan"],
+            }
+        }
     )
     logs = inputs.messy(events=4_000, seconds=30)
     alerts = [

@@ -11,7 +11,7 @@ import pytest
 
 from stream_monitor.alerting.alert import Alert
 from stream_monitor.alerting.sentence import sentence
-from stream_monitor.events import Finding, Level, Source, Stream
+from stream_monitor.events import Finding, Level, Shape, Source, Stream
 from stream_monitor.summary.segments import OTHER, segment, segments_of
 from tests.oracles_summary import Event, batch_of
 
@@ -97,6 +97,30 @@ def test_an_alert_names_its_segment_and_one_of_all_events_keeps_its_id() -> None
     assert whole.id == "ebffed32fd7ee77d569d5aee5e8231a2"
     assert part.id != whole.id
     assert dict(part.headers())["ce_subject"] == b"churn/3/live/country=A=B/outputs/age"
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        (None, "sd 12 -> 11.5 since 2026-01-05 10:00:05 UTC"),
+        (Shape("sudden"), "sd 12 -> 11.5 since 2026-01-05 10:00:05 UTC"),
+        (Shape("undecided", ended=T + 60_000), "10:00:05 UTC; back since 2026-01-05 10:01:05"),
+        (Shape("gradual"), "sd 12 -> 11.5, gradually since 2026-01-05 10:00:05 UTC"),
+        (
+            Shape("gradual", until=T + 60_000),
+            "gradually since 2026-01-05 10:00:05 UTC until 2026-01-05 10:01:05",
+        ),
+    ],
+)
+def test_what_went_gradually_is_said_to_have(shape: Shape | None, said: str) -> None:
+    assert sentence(Stream("churn"), "features", finding(shape=shape)).endswith(said)
+    schema = json.loads(files("stream_monitor").joinpath("schemas/alert.v1alpha.json").read_text())
+    alert = Alert(Stream("churn"), "features", finding(shape=shape), "page").to_dict()
+    jsonschema.Draft202012Validator(schema).validate(alert)
+    if shape is not None:
+        until = None if shape.until is None else "2026-01-05T10:01:05.000Z"
+        ended = None if shape.ended is None else "2026-01-05T10:01:05.000Z"
+        assert alert["shape"] == {"kind": shape.kind, "until": until, "ended": ended}
 
 
 def test_a_rate_is_told_in_percent() -> None:

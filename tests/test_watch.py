@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream_monitor.checks.subject import EVENTS_MIN, Subject
+from stream_monitor.checks.period import EVENTS_MIN
+from stream_monitor.checks.subject import Subject
 from stream_monitor.checks.watch import Watch
 from stream_monitor.config import ModelConfig, parse_config
 from stream_monitor.events import Finding
@@ -19,7 +20,8 @@ LEARN_SLICES = 10
 
 
 def model(**settings: Any) -> ModelConfig:
-    document = {"predictions": {"topics": ["p"]}, "models": {"m": {"learn": ROWS * LEARN_SLICES, **settings}}}
+    given = {"learn": ROWS * LEARN_SLICES, "detectors": ["adwin", "page_hinkley"], **settings}
+    document = {"predictions": {"topics": ["p"]}, "models": {"m": given}}
     return parse_config(document).model("m")
 
 
@@ -82,6 +84,28 @@ def test_a_slow_drift_is_found_though_each_of_its_steps_is_too_small() -> None:
     found = [finding for step in range(60) for finding in stream.send(0.01 * step, 3)]
     assert [finding.signal for finding in found] == ["x"]
     assert abs(found[0].effect) > found[0].dead
+
+
+@pytest.mark.parametrize("detectors", [["scan"], ["adwin"]])
+def test_a_slow_drift_is_told_to_be_gradual_since_it_began(detectors: list[str]) -> None:
+    stream = learned(detectors=detectors, min_effect={"location": 0.5})
+    stream.send(0, 50)
+    began = stream.slice * 1000
+    [finding, *_] = [found for step in range(120) for found in stream.send(0.02 * step, 1)]
+    assert finding.shape is not None
+    assert (finding.shape.kind, finding.shape.until, finding.shape.ended) == ("gradual", None, None)
+    assert finding.earliest <= began + 2_000
+    assert began <= finding.latest <= began + 30_000
+
+
+def test_a_jump_is_not_told_to_be_gradual_and_is_as_old_as_the_detector_says() -> None:
+    stream = learned()
+    stream.send(0, 50)
+    began = stream.slice * 1000
+    [finding] = stream.send(3.0, 20)
+    assert finding.shape is not None
+    assert finding.shape.kind in {"sudden", "undecided"}
+    assert finding.since == began
 
 
 def test_a_level_that_comes_back_arms_the_check_again() -> None:
@@ -165,8 +189,8 @@ def test_each_detector_finds_a_shift_by_itself(detectors: list[Any]) -> None:
 
 @pytest.mark.parametrize("name", ["scan", "cusum", "ewma", "eprocess"])
 def test_each_detector_that_learns_finds_a_shift_by_itself(name: str) -> None:
-    stream = learned(detectors=[{name: {"learn": 60, "run_length": 1e4}}])
-    assert stream.send(0, 100) == []
+    stream = Stream(detectors=[name], learn=ROWS * 100)
+    assert stream.send(0, 200) == []
     assert {finding.signal for finding in stream.send(2.0, 200)} == {"x"}
 
 
@@ -175,10 +199,12 @@ def test_without_detectors_nothing_is_found() -> None:
     assert stream.send(5.0, 30) == []
 
 
-@pytest.mark.parametrize("cut", [3, 25, 33, 37, 60])
-def test_a_restored_subject_goes_on_exactly_as_it_would(cut: int) -> None:
+@pytest.mark.parametrize("detectors", [["adwin", "page_hinkley"], ["scan"], ["cusum", "ewma", "eprocess"]])
+@pytest.mark.parametrize("cut", [3, 7, 25, 33, 37, 60])
+def test_a_restored_subject_goes_on_exactly_as_it_would(cut: int, detectors: list[str]) -> None:
     means = [0.0] * 35 + [1.0] * 40
-    going, restored = Stream(), Stream()
+    settings = {"detectors": detectors, "budget": {"per": "20s"}}
+    going, restored = Stream(**settings), Stream(**settings)
     for number, mean in enumerate(means):
         if number == cut:
             state = unpack("test", 1, pack("test", 1, restored.subject.snapshot()))

@@ -26,6 +26,7 @@ MODEL = "arrival-delay"
 VERSION = "2013-01"
 NUMBERS = ["dep_delay", "distance", "hour", "temp", "wind_speed", "visib", "pressure"]
 CATEGORIES = ["carrier", "origin", "dest"]
+WEATHER = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib"]
 GROUND_MINUTES_MIN = 8
 """Taxiing out and in takes no less."""
 ROWS_PER_WRITE = 10_000
@@ -62,8 +63,7 @@ def read_flights() -> pd.DataFrame:
     Missing stays missing: the delay of cancelled flights, the weather of hours without a report.
     """
     flights = pd.read_csv(_data() / "flights.csv.zip", parse_dates=["time_hour"])
-    weather = pd.read_csv(_data() / "weather.csv", parse_dates=["time_hour"])
-    weather = weather[["origin", "time_hour", "temp", "wind_speed", "visib", "pressure"]]
+    weather = read_weather()[["origin", "time_hour", "temp", "wind_speed", "visib", "pressure"]]
     flights = flights.merge(weather, on=["origin", "time_hour"], how="left")
     flights["departure"] = flights["time_hour"] + pd.to_timedelta(flights["minute"], unit="min")
     day = flights["year"] * 10_000 + flights["month"] * 100 + flights["day"]
@@ -71,6 +71,21 @@ def read_flights() -> pd.DataFrame:
         flights["carrier"] + flights["flight"].astype(str) + "-" + flights["origin"] + "-" + day.astype(str)
     )
     return flights.sort_values(["departure", "id"], ignore_index=True)
+
+
+def read_weather() -> pd.DataFrame:
+    """The reports of the three airports, hour by hour, in that order."""
+    weather = pd.read_csv(_data() / "weather.csv", parse_dates=["time_hour"])
+    return weather.sort_values(["time_hour", "origin"], ignore_index=True)
+
+
+def weather_events(weather: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """Each report as an event whose features are what it measures; nothing is predicted."""
+    values = weather[WEATHER].astype(object).where(weather[WEATHER].notna(), None)
+    for time, features in zip(
+        epoch_ms(weather["time_hour"]).tolist(), values.to_dict("records"), strict=True
+    ):
+        yield {"model": "weather", "ts": time, "features": features}
 
 
 def _data() -> Path:
@@ -92,7 +107,7 @@ def predictions(flights: pd.DataFrame) -> pa.Table:
             "prediction_id": flights["id"],
             "model": [MODEL] * len(flights),
             "model_version": [VERSION] * len(flights),
-            "ts": _epoch_ms(flights["departure"]),
+            "ts": epoch_ms(flights["departure"]),
             "features": features,
             "outputs": outputs,
         }
@@ -111,7 +126,7 @@ def labels(flights: pd.DataFrame) -> pa.Table:
         {
             "prediction_id": landed["id"],
             "model": [MODEL] * len(landed),
-            "ts": _epoch_ms(landing),
+            "ts": epoch_ms(landing),
             "label": pa.array(landed["arr_delay"]),
         }
     )
@@ -148,9 +163,10 @@ def events(table: pa.Table) -> Iterator[dict[str, object]]:
         yield from batch.to_pylist()
 
 
-def _epoch_ms(times: pd.Series) -> NDArray[np.int64]:
-    epoch_ms: NDArray[np.int64] = times.dt.tz_convert(None).to_numpy("datetime64[ms]").astype(np.int64)
-    return epoch_ms
+def epoch_ms(times: pd.Series) -> NDArray[np.int64]:
+    """Of times with a zone."""
+    found: NDArray[np.int64] = times.dt.tz_convert(None).to_numpy("datetime64[ms]").astype(np.int64)
+    return found
 
 
 def _minute_of_day(clock: pd.Series) -> pd.Series:

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from stream_monitor.alerting.sentence import sentence
-from stream_monitor.events import Finding, Level, Source, Stream
+from stream_monitor.events import Finding, Level, Shape, Source, Stream
 from stream_monitor.summary.segments import MISSING, field_and_value
 
 SCHEMA = "v1alpha"
@@ -100,6 +100,7 @@ class Alert:
                 "earliest": _rfc3339(finding.earliest),
                 "latest": _rfc3339(finding.latest),
             },
+            "shape": None if finding.shape is None else _shape(finding.shape),
             "predicted": None if finding.predicted is None else _interval(*finding.predicted),
             "basis": None if finding.basis is None else finding.basis._asdict(),
             "before": _level(finding.before),
@@ -157,6 +158,11 @@ def _rfc3339(time_ms: int) -> str:
 
 def _interval(earliest: int, latest: int) -> dict[str, str]:
     return {"earliest": _rfc3339(earliest), "latest": _rfc3339(latest)}
+
+
+def _shape(shape: Shape) -> dict[str, str | None]:
+    until, ended = (None if at is None else _rfc3339(at) for at in (shape.until, shape.ended))
+    return {"kind": shape.kind, "until": until, "ended": ended}
 
 
 def _segment(name: str) -> dict[str, str | None] | None:

@@ -37,7 +37,7 @@ def sentence(stream: Stream, subject: str, finding: Finding) -> str:
         where += f", {_segment(stream.segment)}"
     if finding.check == "quality":
         return f"{where}: {_quality(finding)}{_basis(finding)}"
-    said = f"{where}: {subject.removesuffix('s')} {finding.signal} {_what(finding)} {_since(finding)}"
+    said = f"{where}: {subject.removesuffix('s')} {finding.signal} {_what(finding)}{_course(finding)}"
     if finding.predicted is not None:
         said += f"; it began with predictions made {_between(*finding.predicted)}"
     return said + _basis(finding)
@@ -119,6 +119,18 @@ def _since(finding: Finding) -> str:
         return said
     form = "%H:%M:%S" if earliest.date() == latest.date() == at.date() else "%Y-%m-%d %H:%M:%S"
     return f"{said} (between {earliest.strftime(form)} and {latest.strftime(form)})"
+
+
+def _course(finding: Finding) -> str:
+    """Since when; until when, of what went gradually; and whether it is over."""
+    said, shape = _since(finding), finding.shape
+    if shape is None:
+        return f" {said}"
+    if shape.kind == "gradual":
+        said = f"gradually {said}"
+        said += "" if shape.until is None else f" until {_utc(shape.until):%Y-%m-%d %H:%M:%S}"
+    over = "" if shape.ended is None else f"; back since {_utc(shape.ended):%Y-%m-%d %H:%M:%S}"
+    return f"{', ' if shape.kind == 'gradual' else ' '}{said}{over}"
 
 
 def _utc(time_ms: int) -> datetime:

@@ -57,6 +57,14 @@ class Observations:
     mean: Float64s
     m2: Float64s
 
+    def __add__(self, other: Observations) -> Observations:
+        """Of the events of both (Chan, Golub and LeVeque 1979)."""
+        n = self.n + other.n
+        part = np.divide(other.n, n, out=np.zeros_like(n), where=n > 0)
+        shift = other.mean - self.mean
+        m2 = self.m2 + other.m2 + shift * shift * self.n * part
+        return Observations(n, self.mean + shift * part, m2)
+
 
 class Measure(Protocol):
     """The scores of one check over the signals of one reference."""

@@ -33,6 +33,10 @@ class History:
         self._sums = np.zeros((0, 3, len(self._signals)))
         self.reference = self._measure(reference.summary)
 
+    def learn(self, summary: Summary) -> None:
+        """More events of the reference."""
+        self.reference = self.reference + self._measure(summary)
+
     def add(self, start: int, summary: Summary) -> None:
         keep = slice(-SLICES_MAX + 1, None)
         self._starts = np.append(self._starts[keep], start)
@@ -86,7 +90,7 @@ class History:
         return float(n), mean, square
 
     def snapshot(self) -> dict[str, Any]:
-        return {"starts": self._starts, "sums": self._sums}
+        return {"reference": self.reference, "starts": self._starts, "sums": self._sums}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._starts, self._sums = state["starts"], state["sums"]
+        self.reference, self._starts, self._sums = state["reference"], state["starts"], state["sums"]

@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from stream_monitor.checks.watch import Watch
+from stream_monitor.checks.period import Period
+from stream_monitor.checks.watch import Watch, needs_noise
 from stream_monitor.events import Finding
 from stream_monitor.reference import Reference
 from stream_monitor.summary.summary import Summary
 
 if TYPE_CHECKING:
-    from stream_monitor.config import Learn, ModelConfig, Signal
+    from stream_monitor.config import ModelConfig, Signal
 
-EVENTS_MIN = 500
-"""No reference is made of fewer events, however long they took."""
-EVENTS_MAX = 1 << 25
-"""Learning ends here at the latest."""
+RANKED = 0.25
+"""Where detectors learn noise, scores are defined by this share of what is learned from: how they move is
+learned from the rest."""
 
 
 class Learner:
@@ -31,27 +31,32 @@ class Learner:
         self.start = start
         self.summary = summary
 
+    @property
+    def period(self) -> Period:
+        return Period(self.start, self.summary.rows)
+
     def add(self, summary: Summary) -> None:
         self.summary = self.summary + summary.select(list(self.summary.signals))
 
-    def is_done(self, end: int, learn: Learn) -> bool:
-        rows = self.summary.rows
-        enough = end - self.start >= learn.ms if learn.ms is not None else rows >= (learn.events or 0)
-        return rows >= EVENTS_MAX or (enough and rows >= EVENTS_MIN)
-
 
 class Subject:
-    """``declared`` are its configured fields; ``reference`` comes from the model's reference file, if any."""
+    """``declared`` are its configured fields; ``reference`` comes from the model's reference file, if any.
+    ``start``: of the first slice that it is told, in ms.
+    """
 
     def __init__(
-        self, model: ModelConfig, declared: Mapping[str, Signal], reference: Reference | None
+        self,
+        model: ModelConfig,
+        declared: Mapping[str, Signal],
+        reference: Reference | None,
+        start: int = 0,
     ) -> None:
         self._model = model
         self._declared = declared
         self.watches: list[Watch] = []
         self._learners: list[Learner] = []
         if reference is not None:
-            self.watches.append(Watch(reference, model, self._declared))
+            self.watches.append(Watch(reference, model, self._declared, start))
 
     def close(self, start: int, summary: Summary) -> list[Finding]:
         """One closed slice with events, in order of time. Returns findings in order of signal."""
@@ -67,18 +72,31 @@ class Subject:
         new = sorted(set(summary.signals) - known)
         if new:
             self._learners.append(Learner(start, summary.select(new)))
-        end = start + self._model.slice_ms
-        done = [learner for learner in self._learners if learner.is_done(end, self._model.learn)]
-        for learner in done:
+        end, share = start + self._model.slice_ms, RANKED if needs_noise(self._model) else 1.0
+        for learner in [one for one in self._learners if one.period.holds(end, self._model.learn, share)]:
             self._learners.remove(learner)
             reference = Reference.of(learner.summary, self._declared)
+            period = None if learner.period.holds(end, self._model.learn) else learner.period
             if reference.kinds:
-                self.watches.append(Watch(reference, self._model, self._declared))
+                self.watches.append(Watch(reference, self._model, self._declared, end, period))
+
+    @property
+    def signals(self) -> int:
+        """That are watched, or are about to be."""
+        return sum(len(watch.reference.kinds) for watch in self.watches)
+
+    def rate(self, slices: float) -> None:
+        """From now on no signal raises more than one false alarm in so many slices, as far as detectors keep
+        a budget."""
+        for watch in self.watches:
+            watch.rate(slices)
 
     @property
     def learning(self) -> list[str]:
-        """Signals that have no reference yet."""
-        return sorted(name for learner in self._learners for name in learner.summary.signals)
+        """Signals that are not watched yet."""
+        names = {name for learner in self._learners for name in learner.summary.signals}
+        names.update(name for watch in self.watches if watch.learning for name in watch.reference.kinds)
+        return sorted(names)
 
     @property
     def slice_ms(self) -> int:

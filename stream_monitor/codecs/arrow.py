@@ -1,14 +1,14 @@
 """Arrow: records that hold many events as a table, to the batch that the same events as JSON would give.
 
 Values stay in columns from the record's own buffers on. What columns cannot say (lists of many lengths, maps
-of features, outputs of one name) is written as JSON and read as that, at some twenty times the cost.
+of features, outputs of one name) is made the objects that JSON stands for, at some twenty times the cost.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from itertools import groupby
 from typing import Any, cast
 
 import numpy as np
@@ -21,28 +21,29 @@ from stream_monitor.codecs.arrow_tables import Table, read
 from stream_monitor.codecs.arrow_values import (
     Array,
     Coded,
-    TooManyValuesError,
     coded,
     epoch_ms,
     is_time,
     nulls_of,
     objects,
 )
-from stream_monitor.codecs.documents import ROWS_MAX as OBJECTS_MAX
 from stream_monitor.codecs.fields import Place, mapped_inside
 from stream_monitor.codecs.identity import Problem, Streams, judge_ids, judge_times
 from stream_monitor.codecs.json import FIELDS, JsonCodec
 from stream_monitor.codecs.later import Later
 from stream_monitor.codecs.parts import by_value
-from stream_monitor.codecs.reasons import Reason
 from stream_monitor.codecs.wanted import Wanted
 from stream_monitor.config import Config
 from stream_monitor.events import NO_TIMESTAMP, Batch, Column, Group, Int64s, Records, Reject, Stream
 from stream_monitor.summary.rows import taken
 from stream_monitor.summary.vocabulary import Vocabulary
 
+TOLD_BYTES_MAX = 1 << 22
+"""So many bytes of JSON rejected rows of one record bring along; those that follow bring none."""
+
 Columns = dict[str, Column]
 _Judged = tuple[Sequence[str | None], dict[int, Problem]]
+_encoder = json.JSONEncoder(ensure_ascii=False)
 
 
 class ArrowCodec:
@@ -53,8 +54,9 @@ class ArrowCodec:
     are epoch milliseconds, in UTC where they have no zone. float32 is the float64 that equals it. What JSON
     has no form for (bytes, durations) counts as a value of a wrong type.
 
-    A record that is no Arrow is rejected as a whole; of others each row is judged alone, and a rejected one
-    brings its JSON along. Where ``wanted`` is given, only those features and outputs are read.
+    A record that is no Arrow, or too large (``arrow_limits``), is rejected as a whole; of others each row is
+    judged alone, and a rejected one brings its JSON along, as far as TOLD_BYTES_MAX goes. Where ``wanted`` is
+    given, only those features and outputs are read.
     """
 
     def __init__(self, config: Config, wanted: Wanted | None = None) -> None:
@@ -73,7 +75,7 @@ class ArrowCodec:
 
         Several groups may be of one stream. ``keys`` and ``headers`` are needed where a field is mapped to
         them. Cost: 0.2 to 0.3 us an event of 22 columns in records of 1,000, of which 0.1 us are a record's
-        own: small records cost more. Memory is linear in what the records hold when they are uncompressed.
+        own: small records cost more. Memory: 20 bytes a value, and 100 bytes each of those of one record.
         """
         if self._vocabulary.is_full:
             self._vocabulary = Vocabulary()
@@ -85,10 +87,8 @@ class ArrowCodec:
         try:
             yield self._part(table, records)
         except IrregularError:
-            yield from self._parts_by_hand(table, records)
-        except UnicodeDecodeError as error:
             for record in np.unique(table.record).tolist():
-                yield _rejected(record, Problem(Reason.NOT_JSON, f"name: {error}"), records)
+                yield self._part_by_hand(table, record, records)
 
     def _part(self, table: Table, records: Records) -> Part:
         """IrregularError where columns cannot say what the rows hold."""
@@ -188,31 +188,18 @@ class ArrowCodec:
             return [False] * len(streams)
         return [isinstance(one, Stream) and bool(model(one.model).quality) for one in streams]
 
-    def _parts_by_hand(self, table: Table, records: Records) -> Iterator[Part]:
-        """The same through JSON: a part for each record, or for as many rows as JSON has in one."""
-        for record in np.unique(table.record).tolist():
-            first, end = np.searchsorted(table.record, [record, record + 1]).tolist()
-            try:
-                rows = objects(table.rows.slice(first, end - first))
-            except TooManyValuesError as error:
-                yield _rejected(record, Problem(Reason.TOO_MANY_ROWS, str(error)), records)
-                continue
-            except UnicodeDecodeError as error:
-                yield _rejected(record, Problem(Reason.NOT_JSON, f"name: {error}"), records)
-                continue
-            for start in range(0, len(rows), OBJECTS_MAX):
-                several = rows[start : start + OBJECTS_MAX]
-                yield self._part_by_hand(record, int(table.row[first]) + start, several, records)
-
-    def _part_by_hand(self, record: int, first: int, rows: list[Any], records: Records) -> Part:
-        one = replace(records.take(np.array([record])), values=[_json(rows)])
-        batch = self._json.decode(one)
-        for reject in batch.rejects:
-            reject.value = _json(rows[reject.row])
-            reject.record, reject.row = record, reject.row + first
+    def _part_by_hand(self, table: Table, record: int, records: Records) -> Part:
+        """The rows of a record in the way of events that are JSON."""
+        first, end = np.searchsorted(table.record, [record, record + 1]).tolist()
+        rows = objects(table.rows.slice(first, end - first))
+        batch = self._json.decode_objects(records, rows, table.record[first:end])
+        told = _told([rows[reject.row] for reject in batch.rejects], TOLD_BYTES_MAX)
+        for reject, value in zip(batch.rejects, told, strict=True):
+            reject.value = value
+            reject.row = int(table.row[first + reject.row])
         return Part(
             np.full(len(batch), record, np.int64),
-            batch.row + first,
+            table.row[first + batch.row],
             batch.time,
             batch.groups,
             batch.ids or (),
@@ -238,25 +225,24 @@ def _distinct(codes: Int64s, size: int) -> tuple[Int64s, Int64s]:
 
 def _rejects(table: Table, records: Records, problems: dict[int, Problem]) -> list[Reject]:
     """One a bad row, with its JSON."""
-    if not problems:
-        return []
-    try:
-        values = [_json(one) for one in objects(table.rows.take(pa.array(list(problems))))]
-    except TooManyValuesError:
-        values = [b"" for _ in problems]
     found = []
-    for (at, problem), value in zip(problems.items(), values, strict=True):
-        record = int(table.record[at])
-        source = int(records.source[record])
-        found.append(Reject(record, int(table.row[at]), *problem, source=source, value=value))
+    for record, of_record in groupby(sorted(problems), lambda row: int(table.record[row])):
+        rows, source = list(of_record), int(records.source[record])
+        told = _told(objects(table.rows.take(pa.array(rows))), TOLD_BYTES_MAX)
+        for row, value in zip(rows, told, strict=True):
+            found.append(Reject(record, int(table.row[row]), *problems[row], source=source, value=value))
     return found
 
 
-def _rejected(record: int, problem: Problem, records: Records) -> Part:
-    """A record that is rejected as a whole."""
-    none = np.empty(0, np.int64)
-    return Part(none, none, none, [], (), [Reject(record, 0, *problem, source=int(records.source[record]))])
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode()
+def _told(rows: list[Any], most: int) -> Iterator[bytes]:
+    """The JSON of each row, until those before it have so many bytes: one text may stand in every row."""
+    for row in rows:
+        parts, left = list[str](), most
+        for part in _encoder.iterencode(row) if most > 0 else ():
+            parts.append(part)
+            left -= len(part)
+            if left <= 0:
+                break
+        value = "".join(parts).encode()
+        most -= len(value)
+        yield value

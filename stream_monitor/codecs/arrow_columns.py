@@ -29,7 +29,8 @@ from stream_monitor.codecs.columns import (
     texts_column,
 )
 from stream_monitor.codecs.wanted import Wanted
-from stream_monitor.events import Column, JsonType
+from stream_monitor.events import Column, Int64s, JsonType
+from stream_monitor.summary.rows import taken
 from stream_monitor.summary.vocabulary import Texts, Vocabulary
 
 CELLS_PER_VALUE_MAX = 8
@@ -64,10 +65,10 @@ def column(array: Array, vocabulary: Vocabulary) -> Column:
         return column(array.storage, vocabulary)
     if array.null_count == len(array):
         return Column(JsonType.NULL)
-    if types.is_dictionary(kind) and (not is_text(kind.value_type) or array.dictionary.null_count):
-        return column(array.dictionary_decode(), vocabulary)
-    if types.is_dictionary(kind) or is_text(kind):
-        found = texts_column(_texts(array, vocabulary))
+    if is_text(kind):
+        return column(array.dictionary_encode(), vocabulary)
+    if types.is_dictionary(kind):
+        found = _of_dictionary(array.dictionary, filled(array.indices, 0), vocabulary)
     elif types.is_boolean(kind):
         words = vocabulary.encode(("false", "true")).codes
         found = Column(JsonType.BOOL, texts=Texts(vocabulary, words[filled(array, value=False).astype(int)]))
@@ -184,8 +185,12 @@ def _of_lists(
         yield from _elements(f"{name}.{place}", one, gaps, depth + 1, to)
 
 
-def _texts(array: Array, vocabulary: Vocabulary) -> Texts:
-    """The strings of an array, each distinct one looked at once."""
-    encoded = array if types.is_dictionary(array.type) else array.dictionary_encode()
-    codes = vocabulary.encode(encoded.dictionary.to_pylist()).codes
-    return Texts(vocabulary, codes[filled(encoded.indices, 0)])
+def _of_dictionary(values: Array, index: Int64s, vocabulary: Vocabulary) -> Column:
+    """The values at an index, each looked at once, and written out nowhere."""
+    if not is_text(values.type):
+        [found] = taken({"": column(values, vocabulary)}, index).values()
+    else:
+        texts = pc.fill_null(values, "") if values.null_count else values
+        found = texts_column(Texts(vocabulary, vocabulary.encode(texts.to_pylist()).codes[index]))
+    null = nulls_of(values)
+    return marked(found, None if null is None else null[index], JsonType.NULL)

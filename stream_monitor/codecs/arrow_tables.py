@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
+from stream_monitor.codecs.arrow_limits import FILE_MAGIC, TooLargeError, check_size, check_types
 from stream_monitor.codecs.identity import Problem
 from stream_monitor.codecs.reasons import Reason
 from stream_monitor.events import Int64s, Records, Reject
@@ -15,17 +17,14 @@ from stream_monitor.events import Int64s, Records, Reject
 ROWS_MAX = 1 << 16
 """A record may hold so many events."""
 
-_FILE_MAGIC = b"ARROW1"
 # One thread: how many there are is decided by who starts the worker.
 _OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
-_REFUSED = (pa.ArrowException, OSError, ValueError)
+_REFUSED = (pa.ArrowException, OSError, ValueError, IndexError, EOFError, struct.error)
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows of records that have one schema, as a struct array whose rows are never null.
-
-    Names of members may be no UTF-8: UnicodeDecodeError where one is looked at.
 
     ``record`` and ``row`` (n,): their places in Records, ascending.
     """
@@ -65,6 +64,8 @@ class _Part:
             first += len(batch)
 
     def tables(self) -> Iterator[Table]:
+        if not self.batches:
+            return
         try:
             combined = pa.Table.from_batches(self.batches).combine_chunks().to_batches()
         except pa.ArrowException:
@@ -79,14 +80,14 @@ class _Part:
 
 
 def read(records: Records) -> Tables:
-    """Read each record alone. Raises nothing. Cost: about 60 us a record of 1,000 rows of 22 columns."""
+    """Read each record alone. Raises nothing. Cost: about 80 us a record of 1,000 rows of 22 columns."""
     found, parts = Tables(), list[_Part]()
     for record, value in enumerate(records.values):
         try:
-            batches = [] if value is None else list(_batches(value))
-            if batches and sum(map(len, batches)):
-                _part(parts, batches[0].schema).add(record, batches)
+            if value is not None and _read(value, record, parts):
                 continue
+        except TooLargeError as error:
+            problem = Problem(Reason.TOO_LARGE, str(error))
         except _TooManyRowsError as error:
             problem = Problem(Reason.TOO_MANY_ROWS, str(error))
         except _REFUSED as error:
@@ -104,37 +105,46 @@ class _TooManyRowsError(Exception):
     pass
 
 
-def _batches(value: bytes) -> Iterator[pa.RecordBatch]:
-    """The record batches of a file or of a stream; nothing in them points outside of them."""
-    left = ROWS_MAX
-    for batch in _of_file(value) if value.startswith(_FILE_MAGIC) else _of_stream(value):
+def _read(value: bytes, record: int, parts: list[_Part]) -> bool:
+    """Put the rows of a record with those of its schema; whether there are any."""
+    check_size(value)
+    source = pa.BufferReader(value)
+    if value.startswith(FILE_MAGIC):
+        file = pa.ipc.open_file(source, options=_OPTIONS)
+        part = _part(parts, file.schema)
+        batches = _valid(map(file.get_batch, range(file.num_record_batches)))
+    else:
+        stream = pa.ipc.open_stream(source, options=_OPTIONS)
+        part = _part(parts, stream.schema)
+        batches = _valid(stream)
+        if source.tell() < len(value):
+            raise ValueError("more bytes after the end of the stream")
+    if not sum(map(len, batches)):
+        return False
+    part.add(record, batches)
+    return True
+
+
+def _valid(batches: Iterable[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    """The same, checked: nothing in them points outside of them."""
+    found, left = [], ROWS_MAX
+    for batch in batches:
         left -= len(batch)
         if left < 0:
             raise _TooManyRowsError(f"expected at most {ROWS_MAX} events in a record, got more")
         batch.validate(full=True)
-        yield batch
-
-
-def _of_stream(value: bytes) -> Iterator[pa.RecordBatch]:
-    source = pa.BufferReader(value)
-    yield from pa.ipc.open_stream(source, options=_OPTIONS)
-    if source.tell() < len(value):
-        raise ValueError("more bytes after the end of the stream")
-
-
-def _of_file(value: bytes) -> Iterator[pa.RecordBatch]:
-    reader = pa.ipc.open_file(value, options=_OPTIONS)
-    for number in range(reader.num_record_batches):
-        yield reader.get_batch(number)
+        found.append(batch)
+    return found
 
 
 def _part(parts: list[_Part], schema: pa.Schema) -> _Part:
-    """The part of the schema: few differ in what is polled at a time. ValueError where a name is no UTF-8."""
+    """The part of the schema: few differ in what is polled at a time. ValueError where it is not read."""
     for part in parts:
         if part.schema.equals(schema):
             return part
-    if not schema.names:
+    if not len(schema):
         raise ValueError("a table without columns")
+    check_types(schema)
     parts.append(_Part(schema))
     return parts[-1]
 

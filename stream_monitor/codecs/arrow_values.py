@@ -18,9 +18,6 @@ from pyarrow import types
 from stream_monitor.codecs.times import TIME_MS_END
 from stream_monitor.events import Float64s, Int64s
 
-VALUES_MAX = 1 << 22
-"""So many elements of lists and maps are looked at one by one."""
-
 Array = Any
 """An array of pyarrow, whose types do not say what those of nested values have."""
 Bools = NDArray[np.bool_]
@@ -28,10 +25,6 @@ Bools = NDArray[np.bool_]
 _DAY_MS = 86_400_000
 _INT64_MAX = pa.scalar(2**63 - 1, pa.uint64())
 _PER_MS = {"s": 1, "ms": 1, "us": 1_000, "ns": 1_000_000}
-
-
-class TooManyValuesError(Exception):
-    """Of elements of lists and maps."""
 
 
 class Coded(NamedTuple):
@@ -58,8 +51,10 @@ def float64s(array: Array) -> Float64s:
         return epoch_ms(array).astype(np.float64)
     if types.is_decimal(array.type):
         array = array.cast(pa.float64())
-    numbers = filled(array, 0).astype(np.float64)
-    numbers += 0.0
+    # A NaN that is told to signal does.
+    with np.errstate(invalid="ignore"):
+        numbers = filled(array, 0).astype(np.float64)
+        numbers += 0.0
     return numbers
 
 
@@ -91,7 +86,7 @@ def filled(array: Array, value: Any) -> NDArray[Any]:
 
 
 def is_text(kind: pa.DataType) -> bool:
-    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return types.is_string(kind) or types.is_large_string(kind)
 
 
 def is_time(kind: pa.DataType) -> bool:
@@ -117,22 +112,24 @@ def coded(array: Array) -> Coded:
         array = array.dictionary_encode()
     if not types.is_dictionary(array.type):
         return Coded(objects(array), np.arange(len(array)))
-    values = objects(array.dictionary)
-    if array.null_count:
+    values, codes = objects(array.dictionary), filled(array.indices, 0).astype(np.int64)
+    null = nulls_of(array)
+    if null is not None:
+        codes[null] = len(values)
         values.append(None)
-    return Coded(values, filled(array.indices, len(values) - 1).astype(np.int64))
+    return Coded(values, codes)
 
 
 def objects(array: Array) -> list[Any]:
     """The JSON values that an array stands for, by hand: 0.1 us a value and more.
 
-    TooManyValuesError where lists and maps have more than VALUES_MAX elements.
+    Those of a dictionary are shared by their rows.
     """
     kind = array.type
     if isinstance(kind, pa.BaseExtensionType):
         return objects(array.storage)
     if types.is_dictionary(kind):
-        return objects(array.dictionary_decode())
+        return coded(array).each()
     if types.is_null(kind) or types.is_boolean(kind) or types.is_integer(kind) or is_text(kind):
         plain: list[Any] = array.to_pylist()
         return plain
@@ -156,8 +153,6 @@ def objects(array: Array) -> list[Any]:
 def _of_lists_by_hand(array: Array) -> list[list[Any]]:
     lengths = filled(pc.list_value_length(array), 0).astype(np.int64)
     ends = np.append(0, np.cumsum(lengths)).tolist()
-    if ends[-1] > VALUES_MAX:
-        raise TooManyValuesError(f"expected at most {VALUES_MAX} elements of lists, got {ends[-1]}")
     values = objects(array.flatten())
     return [values[first:last] for first, last in pairwise(ends)]
 

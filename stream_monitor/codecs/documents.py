@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,7 @@ ROWS_MAX = 10_000
 class Events:
     """The events of a batch: n that a known layout fits, then the others; both in order of (record, row).
 
-    ``fields`` are those of the former.
+    ``fields`` are those of the former, ``arrays`` the records that hold several.
     """
 
     source: Int64s
@@ -33,16 +34,27 @@ class Events:
     fields: dict[str, list[Any]] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
     skipped: dict[int, int] = field(default_factory=dict)
+    arrays: dict[int, list[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.record)
 
     def reject(self, record: int, row: int, problem: Problem) -> None:
-        self.rejects.append(Reject(record, row, *problem, source=int(self.source[record])))
+        """A row of an array is told by itself: with all of the record each time it would be their product."""
+        array = self.arrays.get(record)
+        value = None if array is None else _json(array[row])
+        self.rejects.append(Reject(record, row, *problem, source=int(self.source[record]), value=value))
 
     def skip(self, record: int) -> None:
         source = int(self.source[record])
         self.skipped[source] = self.skipped.get(source, 0) + 1
+
+
+def _json(event: Any) -> bytes:
+    try:
+        return json.dumps(event, ensure_ascii=False).encode()
+    except RecursionError:
+        return b""
 
 
 def parsed(records: Records, typed: list[Struct], fits: Int64s, others: Sequence[int]) -> Events:
@@ -63,6 +75,8 @@ def parsed(records: Records, typed: list[Struct], fits: Int64s, others: Sequence
             detail = f"expected at most {ROWS_MAX} events in a record, got {len(several)}"
             events.reject(record, 0, Problem(Reason.TOO_MANY_ROWS, detail))
             continue
+        if len(several) > 1:
+            events.arrays[record] = several
         for row, event in enumerate(several):
             if type(event) is dict:
                 objects.append(event)

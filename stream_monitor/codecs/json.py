@@ -72,9 +72,25 @@ class JsonCodec:
         them. Cost: about that of orjson.loads where layouts are known, 0.6 of it with the compiled
         kernel, two to three times that elsewhere; memory is linear in the bytes of the records.
         """
+        self._renew()
+        parts, events = self._parts(records)
+        batch, judged = self._batch(parts, events, records)
+        if self._typed is not None and events.objects:
+            self._learn(self._typed, events, judged[-1].kept)
+        return batch
+
+    def decode_objects(self, records: Records, objects: list[dict[str, Any]], record: Int64s) -> Batch:
+        """Decode events that are there as what JSON stands for, ``record`` (n,) of which they are of. The row
+        of each is its place here."""
+        self._renew()
+        events = Events(records.source, [], objects, record, np.arange(len(objects)))
+        return self._batch([self._general_part(events)], events, records)[0]
+
+    def _renew(self) -> None:
         if self._vocabulary.is_full:
             self._vocabulary = Vocabulary()
-        parts, events = self._parts(records)
+
+    def _batch(self, parts: Sequence[Part], events: Events, records: Records) -> tuple[Batch, list[Judged]]:
         judged = [self._judge(part, records, events) for part in parts]
         kept = _joined([one.kept for one in judged])
         record, row = _joined([part.record for part in parts]), _joined([part.row for part in parts])
@@ -84,21 +100,19 @@ class JsonCodec:
             accepted = accepted[np.lexsort((row[accepted], record[accepted]))]
             position = np.zeros(len(kept), np.int64)
             position[accepted] = np.arange(len(accepted))
-        groups = list(_groups(parts, judged, position))
-        if self._typed is not None and events.objects:
-            self._learn(self._typed, events, judged[-1].kept)
         record = record[accepted]
-        return Batch(
+        batch = Batch(
             sources=records.sources,
             source=records.source[record],
             offset=records.offset[record],
             row=row[accepted],
             time=_joined([one.time for one in judged])[accepted],
-            groups=groups,
+            groups=list(_groups(parts, judged, position)),
             ids=_ids(judged, accepted) if self._places["id"] else None,
             rejects=sorted(events.rejects, key=lambda reject: (reject.record, reject.row)),
             skipped=events.skipped,
         )
+        return batch, judged
 
     def _parts(self, records: Records) -> tuple[list[Part], Events]:
         """Parse: compiled, then by known layouts, and the general way what fits none.

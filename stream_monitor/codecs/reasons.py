@@ -15,7 +15,9 @@ class Reason(StrEnum):
     NOT_JSON = "not_json"
     """Empty, truncated, not UTF-8, nested deeper than the parser goes, or more than one document.
 
-    With ``format: arrow``, no Arrow IPC."""
+    With ``format: arrow``, no Arrow IPC, or one with types that are not read."""
+    TOO_LARGE = "too_large"
+    """With ``format: arrow``, more values than one record may hold, or that it would unpack to."""
     TOO_MANY_ROWS = "too_many_rows"
     """An array of more events than one record may hold."""
     NOT_OBJECT = "not_object"
@@ -48,3 +50,6 @@ class Reason(StrEnum):
 
 OF_LABELS = frozenset({Reason.NO_LABEL, Reason.BAD_LABEL})
 """What only labels are rejected for."""
+
+OF_TABLES = frozenset({Reason.TOO_LARGE})
+"""What only tables of Arrow are rejected for."""

@@ -15,10 +15,11 @@ from stream_monitor.config.config import (
 )
 from stream_monitor.config.detectors import Detector
 from stream_monitor.config.loading import load_config, parse_config
-from stream_monitor.config.model import Learn, MinEffect, ModelConfig, Signal
+from stream_monitor.config.model import Budget, Learn, MinEffect, ModelConfig, Signal
 from stream_monitor.config.quality import Quality
 
 __all__ = [
+    "Budget",
     "Config",
     "Detector",
     "Fields",

@@ -232,6 +232,11 @@ class Config(Section):
             return [self.topic(kind)]
         return self.labels.topics if kind == "labels" else self.predictions.topics
 
+    @property
+    def tracks(self) -> int:
+        """On which a model is judged apart: its events, and what labels say."""
+        return 1 if self.labels is None else 2
+
     def group(self, role: str) -> str:
         """The consumer group of a role: observe, join or decide."""
         return f"{_prefix(self.pipeline)}stream-monitor.{role}"

@@ -55,12 +55,13 @@ class PageHinkley(Section):
 
 
 class Scan(Section):
-    """Parameters of the scan, which learns the noise of every score."""
+    """Parameters of the scan, which learns the noise of every score, and its season."""
 
     run_length: float | None = Field(
-        default=None, ge=1, description="Slices between false changes, in all scores together."
+        default=None,
+        ge=1,
+        description="Slices between false changes of a subject's scores together, in the place of `budget`.",
     )
-    learn: int | None = Field(default=None, ge=32, description="Slices that are taken for healthy.")
 
 
 class Cusum(Scan):

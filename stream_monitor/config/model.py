@@ -23,6 +23,7 @@ from stream_monitor.config.section import Section, refuse
 from stream_monitor.config.values import (
     DAY_MS,
     DURATION,
+    PositiveDuration,
     Range,
     SegmentField,
     SliceLength,
@@ -130,6 +131,17 @@ class MinEffect(Section):
     )
 
 
+class Budget(Section):
+    """What detectors that keep a budget may raise by chance, all of a model's together."""
+
+    false_alarms: float = Field(default=1.0, gt=0, le=1_000, description="So many by chance, at the most.")
+    per_ms: PositiveDuration = lasting("7d", "per", "In this time of healthy events.")
+
+    def slices_between(self, slice_ms: int) -> float:
+        """Slices from one false alarm of the model to the next."""
+        return max(1.0, self.per_ms / slice_ms / self.false_alarms)
+
+
 class ModelConfig(Section):
     """The settings of one model, or of all models that a glob names."""
 
@@ -157,9 +169,14 @@ class ModelConfig(Section):
     )
     segments_max: int = Field(default=20, ge=1, le=1_000, description="Bound on the values of each.")
     detectors: list[DetectorItem] = Field(
-        default=[Detector("adwin"), Detector("page_hinkley")],
-        description="[] for none.",
-        json_schema_extra={"default": ["adwin", "page_hinkley"]},
+        default=[Detector("scan")],
+        description="The scan keeps the budget; adwin and page_hinkley know none. [] for none.",
+        json_schema_extra={"default": ["scan"]},
+    )
+    budget: Budget = Field(
+        default=Budget(),
+        description="Detectors that keep one take their thresholds from it.",
+        json_schema_extra={"default": {"false_alarms": 1, "per": "7d"}},
     )
     min_effect: MinEffect = MinEffect()
     severity: Literal["page", "ticket"] = Field(default="page", description="Of this model's alerts.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from stream_monitor.alerting.alert import Alert
+from stream_monitor.checks.budget import divide
 from stream_monitor.checks.quality import Baseline, QualityBook
 from stream_monitor.checks.subject import Subject
 from stream_monitor.decide.following import follow
@@ -125,12 +126,14 @@ class ArrivalJudge:
         config = self._config.model(model)
         judged = self._models.setdefault(model, {})
         alerts = []
+        signals = (one.signals for one in judged.values())
+        divide(config.budget, self._labels.slice_ms, self._config.tracks, signals)
         followed, gone = follow(streams, judged, self._segments_max)
         for stream in gone:
             del judged[stream]
         for stream, arrival in followed:
             if stream not in judged:
-                judged[stream] = self._begin(stream)
+                judged[stream] = self._begin(stream, start)
             for subject, finding in self._findings(judged[stream], start, arrival):
                 ticket = stream.role in ("shadow", LABELS) or finding.signal == DELAY
                 alerts.append(
@@ -147,15 +150,14 @@ class ArrivalJudge:
                 )
         return alerts
 
-    def _begin(self, stream: Stream) -> Judged:
+    def _begin(self, stream: Stream, start: int = 0) -> Judged:
         config, labels = self._config.model(stream.model), self._labels
         # The file is of all predictions: a segment learns its own quality, and labels what they are like.
         file = None if stream.segment or stream.role == LABELS else self._references.of(stream.model)
         baseline = None if file is None or not file.quality else Baseline.of(file.quality)
         book = QualityBook(config.quality, labels.cohort_ms, labels.horizon_ms, config.learn, baseline)
-        return Judged(
-            Subject(of_errors(config, self._labels), {}, None if file is None else file.pairs), book
-        )
+        pairs = None if file is None else file.pairs
+        return Judged(Subject(of_errors(config, self._labels), {}, pairs, start), book)
 
     def _findings(self, judged: Judged, start: int, arrival: Arrival) -> Iterator[tuple[str, Finding]]:
         """What the slice shows, with the subject that it is told of."""

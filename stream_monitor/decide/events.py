@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stream_monitor.alerting.alert import Alert
+from stream_monitor.checks.budget import divide
 from stream_monitor.checks.subject import Subject
 from stream_monitor.decide.following import follow
 from stream_monitor.events import Delta, Stream
@@ -63,6 +64,7 @@ class EventJudge:
     ) -> list[Alert]:
         watched = self._models.setdefault(model, Watched())
         config = self._config.model(model)
+        divide(config.budget, config.slice_ms, self._config.tracks, watched.subjects.values())
         alerts: list[Alert] = []
         followed, gone = follow(streams, watched.subjects, self._segments_max)
         for stream, summary in followed:
@@ -92,7 +94,7 @@ class EventJudge:
             # The file is of all events: a segment is another thing by nature, and learns what it is.
             file = None if stream.segment else self._references.of(stream.model)
             reference = None if file is None else file.subjects[name]
-            watched.subjects[stream] = Subject(config, getattr(config, name), reference)
+            watched.subjects[stream] = Subject(config, getattr(config, name), reference, start)
         severity = "ticket" if stream.role == "shadow" else config.severity
         for finding in watched.subjects[stream].close(start, summary):
             yield Alert(

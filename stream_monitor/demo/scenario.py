@@ -40,12 +40,13 @@ class Scenario:
 
     @property
     def learn_events(self) -> int:
-        """The monitor learns from the first third."""
-        return self.rate * self.seconds // 3
+        """The monitor learns from the first half."""
+        return self.rate * self.seconds // 2
 
     def config(self, *, detectors: bool = True) -> dict[str, Any]:
         """The configuration that the demo's monitor runs with."""
         model: dict[str, Any] = {
+            "slice": "100ms",
             "learn": self.learn_events,
             "labels": {"team": "growth", "runbook": "https://runbooks.example/churn"},
         }

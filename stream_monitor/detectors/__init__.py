@@ -13,6 +13,7 @@ from stream_monitor.detectors.base import Changes, Detector, Snapshot
 from stream_monitor.detectors.cusum import Cusum
 from stream_monitor.detectors.eprocess import EProcess
 from stream_monitor.detectors.ewma import Ewma
+from stream_monitor.detectors.ks import Ks
 from stream_monitor.detectors.page_hinkley import PageHinkley
 from stream_monitor.detectors.river_adapter import River
 from stream_monitor.detectors.scan import Scan
@@ -24,6 +25,7 @@ DETECTORS: dict[str, type[Detector]] = {
     Cusum.NAME: Cusum,
     EProcess.NAME: EProcess,
     Ewma.NAME: Ewma,
+    Ks.NAME: Ks,
     PageHinkley.NAME: PageHinkley,
     River.NAME: River,
     Scan.NAME: Scan,
@@ -38,6 +40,7 @@ __all__ = [
     "Detector",
     "EProcess",
     "Ewma",
+    "Ks",
     "PageHinkley",
     "River",
     "Scan",

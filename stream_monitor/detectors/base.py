@@ -7,7 +7,7 @@ mean and M2, the sum of their squared deviations from that mean.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -89,6 +89,17 @@ class Detector(Protocol):
         Called by ``detectors.restore``. Raises FormatError, KeyError, TypeError or ValueError if it is
         not a snapshot of this detector.
         """
+
+
+@runtime_checkable
+class Learns(Detector, Protocol):
+    """A detector that learns how signals move by themselves, and keeps a run length."""
+
+    def begin(self) -> None:
+        """What was seen was healthy: watch from the next slice on, as soon as enough is known."""
+
+    def rate(self, run_length: ArrayLike) -> None:
+        """From now on raise one false change in so many slices, a number or an array (S,)."""
 
 
 def checked_slice(signals: int, n: Float64s, mean: Float64s, m2: Float64s) -> Int64s:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -12,24 +13,42 @@ from stream_monitor.detectors.learning import STEPS_MAX, Learned, Learning
 from stream_monitor.detectors.noise import LEVELS, STEPS_MIN, Noise, noise_of
 from stream_monitor.detectors.sums import SIZES
 
+ENOUGH = 2_048
+"""Slices from which the noise is well known: where learning took fewer, it goes on beside watching."""
+NEVER = np.iinfo(np.int64).max
+
 
 class Learner:
     """Learns the noise of S signals, each from the first ``learn`` slices in which it saw events.
 
     learn: None for until ``begin`` is called. share: which signals are rates of events that are 0 or 1, (S,).
-    ``watched`` (S,) says of which the ``noise`` is known; it does not change any more.
+    level: what signals are compared with, known before, as the means (S,) of so many events (S,); NaN: to be
+    learned. ``watched`` (S,) says of which the ``noise`` is known.
 
-    Memory: 16 KB a signal until all are watched; 2 KB then, and 0.1 KB for each doubling of a step.
+    Where ``begin`` ends learning after less than ENOUGH slices, how far a signal moves by itself is estimated
+    anew each time that twice as many were seen. Its level stays.
+
+    Memory: 16 KB a signal until all is known of all; 2 KB then, and 0.1 KB for each doubling of a step.
     """
 
-    def __init__(self, signals: int, learn: int | None, share: NDArray[np.bool_]) -> None:
+    def __init__(
+        self,
+        signals: int,
+        learn: int | None,
+        share: NDArray[np.bool_],
+        level: tuple[Float64s, Float64s] | None = None,
+    ) -> None:
         if learn is not None and learn < STEPS_MIN:
             raise ValueError(f"learn: expected at least {STEPS_MIN}, got {learn}")
         self.signals = signals
         self.share = share
         self.noise = Noise.none(signals)
         self.watched: NDArray[np.bool_] = np.zeros(signals, np.bool_)
-        self._learn = learn or 0
+        mean, n = np.full((2, signals), np.nan) if level is None else level
+        self._level: Float64s = np.stack((mean, n))
+        self._due: Int64s = np.full(signals, learn or NEVER)
+        """At so many slices the noise is estimated next; 0: it is known."""
+        self._enough = 0
         self._learning = Learning(signals)
 
     def steady(self, _current: int, n: Float64s, mean: Float64s) -> tuple[Float64s, Float64s]:
@@ -38,41 +57,64 @@ class Learner:
 
     def add(self, seen: Int64s, n: Float64s, mean: Float64s, m2: Float64s) -> tuple[Int64s, Int64s]:
         """A slice (S,) in which the signals ``seen`` saw events: those of them that are watched, and those
-        that are from the next slice on."""
-        watched = self.watched[seen]
-        if watched.all():
+        whose noise is known, or known better, from the next slice on."""
+        due = self._due[seen]
+        if not due.any():
             return seen, seen[:0]
-        more = seen[~watched]
+        watched = seen[self.watched[seen]]
+        more = seen[due > 0]
         self._take(more, n[more], mean[more], m2[more])
-        ready = more[self._learning.slices[more] >= self._learn] if self._learn else more[:0]
+        ready = more[self._learning.slices[more] >= self._due[more]]
         self._know(ready)
-        return seen[watched], ready
+        return watched, ready
 
     def _take(self, seen: Int64s, n: Float64s, mean: Float64s, m2: Float64s) -> None:
         self._learning.add(seen, n, mean, m2)
 
     def begin(self) -> Int64s:
-        """End learning, of signals that were seen in less than STEPS_MIN slices as soon as they are."""
-        self._learn = STEPS_MIN
-        ready = np.flatnonzero(~self.watched & (self._learning.slices >= STEPS_MIN))
+        """End learning. Signals that were seen in less than STEPS_MIN slices keep the level that they had,
+        and are watched as soon as they were seen in so many."""
+        self._enough = ENOUGH
+        self._due[~self.watched] = STEPS_MIN
+        enough = self._learning.slices >= STEPS_MIN
+        few = np.flatnonzero(~self.watched & ~enough & np.isnan(self._level[0]))
+        self._level[:, few] = self._learning.so_far(few)
+        ready = np.flatnonzero(~self.watched & enough)
         self._know(ready)
         return ready
 
     def _know(self, signals: Int64s) -> None:
         if not signals.size:
             return
-        for several, learned in self._learning.groups(signals):
-            self.noise = self.noise.with_signals(several, self._noise(several, learned))
+        for before in (False, True):
+            these = signals[self.watched[signals] == before]
+            for several, learned in self._learning.groups(these) if these.size else ():
+                noise = self._leveled(several, self._noise(several, learned))
+                self.noise = self.noise.with_signals(several, noise)
         self.watched[signals] = True
-        if self.watched.all():
-            self._learning = Learning(self.signals)
+        self._due[signals] = np.where(self._goes_on(signals), 2 * self._learning.slices[signals], 0)
+        if not self._due.any():
+            self._learning = type(self._learning)(self.signals, self._learning.further)
+
+    def _goes_on(self, signals: Int64s) -> NDArray[np.bool_]:
+        """Whether more is to be learned of them."""
+        return self._learning.slices[signals] < self._enough
+
+    def _leveled(self, signals: Int64s, noise: Noise) -> Noise:
+        """With the level that is known; what was learned now is one where none is."""
+        known, (mean, n) = ~np.isnan(self._level[0, signals]), self._level[:, signals]
+        mean, n = np.where(known, mean, noise.mean), np.where(known, n, noise.n)
+        self._level[:, signals] = mean, n
+        times = n / noise.n
+        return replace(noise, mean=mean, n=n, slices=noise.slices * times, error=noise.error / times)
 
     def _noise(self, signals: Int64s, learned: Learned) -> Noise:
         return noise_of(learned, self.share[signals])
 
     @property
     def nbytes(self) -> int:
-        return self.noise.nbytes + self._learning.nbytes + self.share.nbytes + self.watched.nbytes
+        parts = self.noise, self._learning, self.share, self.watched, self._level, self._due
+        return sum(part.nbytes for part in parts)
 
     @staticmethod
     def levels_max(slices: int) -> int:
@@ -83,13 +125,15 @@ class Learner:
         """Bound on ``nbytes`` once so many slices with events were seen."""
         levels = self.levels_max(slices)
         learning = 16 * STEPS_MAX + 40 * (levels - LEVELS) + 40
-        return self.signals * (learning + levels * 24 * len(SIZES) + 50)
+        return self.signals * (learning + levels * 24 * len(SIZES) + 74)
 
     def snapshot(self) -> Snapshot:
         """Arrays copied."""
         parts = {"noise": self.noise.snapshot(), "learning": self._learning.snapshot()}
         return {
-            "learn": self._learn,
+            "enough": self._enough,
+            "due": self._due.copy(),
+            "level": self._level.copy(),
             "share": self.share.astype(np.int64),
             "watched": self.watched.astype(np.int64),
             **prefixed(parts),
@@ -101,7 +145,9 @@ class Learner:
         signals = len(snapshot["share"])
         share, watched = (restored(snapshot, name, np.int64, (signals,)) > 0 for name in ("share", "watched"))
         learner = cls(signals, None, share)
-        learner._learn, learner.watched = int(snapshot["learn"]), watched
+        learner._enough, learner.watched = int(snapshot["enough"]), watched
+        learner._due = restored(snapshot, "due", np.int64, (signals,))
+        learner._level = restored(snapshot, "level", np.float64, (2, signals))
         learner.noise = Noise.restore(part_of(snapshot, "noise"))
         learner._learning = Learning.restore(part_of(snapshot, "learning"))
         return learner

@@ -41,7 +41,7 @@ class Learning:
     """
 
     def __init__(self, signals: int, further: int = 0) -> None:
-        self.signals = signals
+        self.signals, self.further = signals, further
         self.slices: Int64s = np.zeros(signals, np.int64)
         self.level: Int64s = np.zeros(signals, np.int64)
         self._size: Int64s = np.zeros(signals, np.int64)
@@ -125,6 +125,11 @@ class Learning:
             more = np.array(further).reshape(-1, *n.shape)
             found.append((mine, Learned(level, n, total, slices, m2, spare, squares, inverse, pairs, more)))
         return found
+
+    def so_far(self, signals: Int64s) -> Float64s:
+        """Mean and number of the events in whole steps, (2, s); NaN without events."""
+        n, total = self._steps[:2, :, signals].sum(axis=1)
+        return np.stack((np.divide(total, n, out=np.full_like(n, np.nan), where=n > 0), n))
 
     @property
     def nbytes(self) -> int:

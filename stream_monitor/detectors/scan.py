@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from stream_monitor.detectors.base import (
     SNAPSHOT_VERSION,
@@ -51,7 +51,7 @@ class Scan:
 
     run_length: slices between false changes, a number or an array (S,). learn: so many slices; None: until
     ``begin`` is called. dead: the level may move by this much, (S,). share: which signals are rates of events
-    that are 0 or 1, (S,).
+    that are 0 or 1, (S,). level: see Learner.
 
     Memory: 3 KB a signal and 0.2 KB for each doubling of a step; 16 KB while it learns. An update is O(K S).
 
@@ -79,18 +79,28 @@ class Scan:
         learn: int | None = 2_000,
         dead: ArrayLike = 0.0,
         share: ArrayLike = False,
+        level: tuple[Float64s, Float64s] | None = None,
     ) -> None:
         self.signals = signals
         self.run_length = each(run_length, signals)
         self.dead = each(dead, signals)
         if not ((self.run_length >= 1).all() and (self.dead >= 0).all()):
             raise ValueError(f"scan: expected run_length >= 1 and dead >= 0, got {run_length!r} and {dead!r}")
-        self._learner = Learner(signals, learn, np.broadcast_to(np.asarray(share, np.bool_), signals).copy())
+        self._learner = self._learns(signals, learn, each(share, signals) > 0, level)
         self._heights = self.noise.heights(self.run_length)
         self._sums = Sums(signals, 0)
         self._limits = list[_Limit]()
         self._null: Float64s = np.zeros((2, signals))
         self._current = -1
+
+    def _learns(
+        self,
+        signals: int,
+        learn: int | None,
+        share: NDArray[np.bool_],
+        level: tuple[Float64s, Float64s] | None,
+    ) -> Learner:
+        return Learner(signals, learn, share, level)
 
     @property
     def noise(self) -> Noise:
@@ -178,8 +188,8 @@ class Scan:
         """See Detector.restore."""
         checked_snapshot(snapshot, cls.NAME)
         signals = len(snapshot["dead"])
-        arrays = {name: restored(snapshot, name, np.float64, (signals,)) for name in ("run_length", "dead")}
-        scan = cls(signals, learn=None, **arrays)
+        often, dead = (restored(snapshot, name, np.float64, (signals,)) for name in ("run_length", "dead"))
+        scan = cls(signals, learn=None, run_length=often, dead=dead)
         scan._current = int(snapshot["current"])
         scan._learner = type(scan._learner).restore(part_of(snapshot, "learner"))
         scan._sums = Sums.restore(part_of(snapshot, "sums"))

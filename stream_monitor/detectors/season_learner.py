@@ -35,8 +35,9 @@ class SeasonLearner(Learner):
         share: NDArray[np.bool_],
         slice_ms: int = 1_000,
         start_ms: int = 0,
+        level: tuple[Float64s, Float64s] | None = None,
     ) -> None:
-        super().__init__(signals, learn, share)
+        super().__init__(signals, learn, share, level)
         if not 0 < slice_ms <= WEEK * HOUR_MS:
             raise ValueError(f"slice_ms: expected 1 to {WEEK * HOUR_MS}, got {slice_ms}")
         self.slice_ms, self.start_ms = slice_ms, start_ms
@@ -63,8 +64,15 @@ class SeasonLearner(Learner):
         if signals.size and self.watched.all():
             self.hours = Hours(self.signals)
 
+    def _goes_on(self, signals: Int64s) -> NDArray[np.bool_]:
+        """What is taken off from now on was not taken off before."""
+        goes_on: NDArray[np.bool_] = super()._goes_on(signals) & (self.season.period[signals] == 0)
+        return goes_on
+
     def _noise(self, signals: Int64s, learned: Learned) -> Noise:
-        """What is left of these signals; their season is kept."""
+        """What is left of these signals; their season is kept. It is looked for once."""
+        if self.watched[signals].all():
+            return super()._noise(signals, learned)
         season, share = season_of(self.hours.of(signals), self.slice_ms), self.share[signals]
         if not season.period.any():
             return super()._noise(signals, learned)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_monitor.detectors.base import Float64s
 from stream_monitor.detectors.scan import Scan
 from stream_monitor.detectors.season import Season
 from stream_monitor.detectors.season_learner import SeasonLearner
@@ -34,11 +38,23 @@ class Seasonal(Scan):
     _learner: SeasonLearner
 
     def __init__(self, signals: int, *, slice_ms: int = 1_000, start_ms: int = 0, **params: Any) -> None:
+        self._time = slice_ms, start_ms
         super().__init__(signals, **params)
-        learn, share = params.get("learn", 2_000), self._learner.share
-        self._learner = SeasonLearner(signals, learn, share, slice_ms, start_ms)
+
+    def _learns(
+        self,
+        signals: int,
+        learn: int | None,
+        share: NDArray[np.bool_],
+        level: tuple[Float64s, Float64s] | None,
+    ) -> SeasonLearner:
+        return SeasonLearner(signals, learn, share, *self._time, level)
 
     @property
     def season(self) -> Season:
         """What was learned."""
         return self._learner.season
+
+    def without_season(self, n: Float64s, mean: Float64s) -> tuple[Float64s, Float64s]:
+        """The next slice, less its season."""
+        return self._learner.steady(self._current + 1, n, mean)

@@ -162,15 +162,18 @@ class Joins:
             return
         assert batch.ids is not None, "the configuration has predictions.fields.id where there are labels"
         rows = np.concatenate([group.rows for group, _ in groups])
-        ids = list(map(batch.ids.__getitem__, rows.tolist()))
         columns = (
-            ids,
+            list(map(batch.ids.__getitem__, rows.tolist())),
             list(chain.from_iterable([group.stream[:3]] * len(group.rows) for group, _ in groups)),
             list(chain.from_iterable(segments_of(group, model.segments) for group, model in groups)),
             list(chain.from_iterable(inputs_of(group, model.quality) for group, model in groups)),
         )
+        several = len({group.stream for group, _ in groups}) < len(groups)
         for index in np.unique(batch.source[rows]).tolist():
             here = np.flatnonzero(batch.source[rows] == index)
+            if several:
+                # Those of one stream come by the way in which they were decoded.
+                here = here[np.argsort(rows[here])]
             own = rows[here]
             yield PredictionRows(
                 batch.sources[index], batch.offset[own], clock[own], batch.time[own], *_at(columns, here)
@@ -178,10 +181,11 @@ class Joins:
 
 
 def _at(columns: tuple[list[Any], ...], places: Int64s) -> Iterator[list[Any]]:
-    """The same columns at these places, which ascend."""
+    """The same columns at these places."""
     chosen = places.tolist()
+    is_all = chosen == list(range(len(columns[0])))
     for column in columns:
-        yield column if len(chosen) == len(column) else [column[place] for place in chosen]
+        yield column if is_all else [column[place] for place in chosen]
 
 
 def _label_rows(batch: LabelBatch, clock: Int64s) -> Iterator[LabelRows]:

@@ -25,10 +25,9 @@ from stream_monitor.watermark import NEVER, Clock
 
 log = logging.getLogger(__name__)
 
-BATCH_MAX = 2_000
 STEP_S = 0.05
-WRITE_RECORDS_MAX = 50_000
-"""Records whose elements are held in memory before the store takes them."""
+WRITE_ROWS_MAX = 50_000
+"""Rows whose elements are held in memory before the store takes them."""
 CALL_TIMEOUT_S = 10.0
 TELL_S = 5.0
 
@@ -48,9 +47,10 @@ class LogGoneError(Exception):
 
 class CatchingUp:
     """Of one partition number. ``owned``: its sources, as they are committed; ``positions``: where its store
-    stands, empty for a new one. It reads with a consumer of its own, outside of any group.
+    stands, empty for a new one. It reads with a consumer of its own, outside of any group, ``records_max``
+    records at a time.
 
-    Memory: WRITE_RECORDS_MAX records' elements and librdkafka's fetch queue.
+    Memory: the elements of WRITE_ROWS_MAX rows and of what is read at a time, and librdkafka's fetch queue.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class CatchingUp:
         decoding: Decoding,
         properties: dict[str, Any],
         history_ms: int,
+        records_max: int,
         metrics: Metrics,
     ) -> None:
         self.partition = owned[0].source.partition
@@ -77,6 +78,7 @@ class CatchingUp:
         self._decoding = decoding
         self._properties = properties
         self._history_ms = history_ms
+        self._records_max = records_max
         self._metrics = metrics
         self._reader: Consumer | None = None
         self._unwritten = 0
@@ -106,10 +108,10 @@ class CatchingUp:
         """
         reader = self._reader or self._begin()
         if self._left:
-            self._take(reader.consume(BATCH_MAX, STEP_S))
+            self._take(reader.consume(self._records_max, STEP_S))
             self._tell()
         if self._left:
-            if self._unwritten >= WRITE_RECORDS_MAX:
+            if self._unwritten >= WRITE_ROWS_MAX:
                 self._write()
             return False
         self._check_clocks()
@@ -179,8 +181,8 @@ class CatchingUp:
     def _replay(self, records: list[Message], source: Int64s, offset: Int64s) -> None:
         for batch in self._decoding.batches(records, self._sources, source, offset):
             self._joins.replay(batch, self._clocks)
+            self._unwritten += len(batch)
         self.records += len(records)
-        self._unwritten += len(records)
         self._metrics.rebuilt_records.inc(len(records))
         failpoints.hit("join.in_rebuild")
 

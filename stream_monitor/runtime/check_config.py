@@ -89,6 +89,8 @@ def _of_model(name: str, model: ModelConfig) -> Iterator[str]:
     yield f"  {name}"
     yield f"    slice {duration_text(model.slice_ms)}, reference {reference}, severity {model.severity}"
     yield f"    detectors  {', '.join(map(_detector, model.detectors)) or '(none)'}"
+    budget = f"{model.budget.false_alarms:g} by chance in {duration_text(model.budget.per_ms)}"
+    yield f"    budget     {budget}"
     effects = model.min_effect.model_dump().items()
     yield f"    min_effect {', '.join(f'{effect} {least:g}' for effect, least in effects)}"
     if model.labels:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from confluent_kafka.admin import AdminClient
 
+from stream_monitor.codecs import records_max
 from stream_monitor.codecs.labels import JoinCodec
 from stream_monitor.config import Config
 from stream_monitor.events import Source
@@ -28,6 +29,8 @@ from stream_monitor.runtime.watch import Watch
 
 ROWS_MAX = 200_000
 """Of which the elements stay in memory until the commit, about 1 kB each."""
+REREAD_FACTOR = 2
+"""So many times as much as else is read at a time where nothing is to be sent."""
 
 
 def join_parts(
@@ -49,10 +52,10 @@ def join_parts(
     decoding = Decoding(codec.decode, places)
     inputs = Inputs(config, topics, member, watch, joins.clocks, metrics)
     history = history_ms(labels) + config.predictions.max_clock_skew_ms
-    properties = reader_properties(config)
+    properties, most = reader_properties(config), REREAD_FACTOR * records_max(config)
 
     def catching_up(owned: Sequence[Owned], positions: Mapping[Source, Position]) -> CatchingUp:
-        return CatchingUp(owned, positions, joins, decoding, properties, history, metrics)
+        return CatchingUp(owned, positions, joins, decoding, properties, history, most, metrics)
 
     stores = JoinStores(inputs, joins, RocksStores(config), catching_up, metrics)
     return Task("join", decoding, joins, stores, ROWS_MAX), inputs

@@ -18,8 +18,8 @@ DETAIL_CHARS_MAX = 500
 def reject_message(topic: str, message: Message, reject: Reject) -> Outgoing:
     """The record under its key, up to 64 KiB; why, where from, its length and SHA-256 in headers.
 
-    Of a record that holds many rows in another form than JSON, a rejected row stands in its place, as JSON,
-    and the header ``form`` says "row". Cost: the hash of the record, once for all of its rows.
+    Of a record that holds several rows, a rejected one stands in its place, as JSON, and the header ``form``
+    says "row". Cost: the hash of the record, once for all of its rows.
     """
     value = message.value() or b""
     key = message.key()
