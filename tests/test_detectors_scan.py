@@ -159,6 +159,26 @@ def test_noise_alone_raises_no_more_than_its_run_length_allows(name: str) -> Non
     assert counts.mean() >= 0.05 * WATCHED / RUN_LENGTH  # It spends some of what is allowed.
 
 
+@pytest.mark.parametrize(("phi", "n"), [(0.9, 1), (0.98, 20)])
+def test_excursions_that_were_too_rare_to_be_learned_are_no_change(phi: float, n: int) -> None:
+    """Events beyond all that were learned, of a stream that remembers: they come in clumps."""
+    streams, learn, run_length = 40, 1_000, 10_000.0
+    values = ar(np.random.default_rng(7309), phi, (5 * learn * n, streams))
+    beyond = values > values[: learn * n].max(axis=0)
+    mean = np.concatenate((values, beyond), axis=1).reshape(5 * learn, n, -1).mean(axis=1)
+    follows = np.concatenate((np.full(streams, -1), np.arange(streams)))
+    both: dict[str, Any] = {"learn": learn, "run_length": run_length, "share": follows >= 0}
+    full = np.full(mean.shape, float(n))
+    slices = Slices(full, mean, np.zeros(mean.shape) if n == 1 else full * 0.1)
+
+    def spent(**params: Any) -> float:
+        found = told(Scan(2 * streams, **both, **params), slices)
+        return sum(int(signal) >= streams for _, signal, *_ in found) * run_length / (4 * learn * streams)
+
+    assert spent() > 2
+    assert spent(follows=follows) < 1
+
+
 @pytest.mark.parametrize(("name", "most"), [("events", 60), ("AR .5", 200), ("AR .9", 1_000)])
 def test_a_shift_of_one_sd_is_found(name: str, most: int) -> None:
     slices = STATIONARY[name](np.random.default_rng(7302), (LEARN + most, SIGNALS))

@@ -17,16 +17,22 @@ class Learner:
     """Learns the noise of S signals, each from the first ``learn`` slices in which it saw events.
 
     learn: None for until ``begin`` is called. share: which signals are rates of events that are 0 or 1, (S,).
+    follows: the signal, seen in the same slices, whose memory each has at the least; -1: its own only, (S,).
     ``watched`` (S,) says of which the ``noise`` is known; it does not change any more.
 
     Memory: 16 KB a signal until all are watched; 2 KB then, and 0.1 KB for each doubling of a step.
     """
 
-    def __init__(self, signals: int, learn: int | None, share: NDArray[np.bool_]) -> None:
+    def __init__(
+        self, signals: int, learn: int | None, share: NDArray[np.bool_], follows: Int64s | None = None
+    ) -> None:
         if learn is not None and learn < STEPS_MIN:
             raise ValueError(f"learn: expected at least {STEPS_MIN}, got {learn}")
         self.signals = signals
         self.share = share
+        self.follows: Int64s = np.full(signals, -1) if follows is None else follows
+        if (self.follows >= signals).any():
+            raise ValueError(f"follows: expected signals below {signals}, got {self.follows.max()}")
         self.noise = Noise.none(signals)
         self.watched: NDArray[np.bool_] = np.zeros(signals, np.bool_)
         self._learn = learn or 0
@@ -63,6 +69,8 @@ class Learner:
             return
         for several, learned in self._learning.groups(signals):
             self.noise = self.noise.with_signals(several, self._noise(several, learned))
+        led = signals[self.follows[signals] >= 0]
+        self.noise = self.noise.remembering(led, self.follows[led])
         self.watched[signals] = True
         if self.watched.all():
             self._learning = Learning(self.signals)
@@ -72,7 +80,8 @@ class Learner:
 
     @property
     def nbytes(self) -> int:
-        return self.noise.nbytes + self._learning.nbytes + self.share.nbytes + self.watched.nbytes
+        parts = self.noise, self._learning, self.share, self.follows, self.watched
+        return sum(part.nbytes for part in parts)
 
     @staticmethod
     def levels_max(slices: int) -> int:
@@ -83,7 +92,7 @@ class Learner:
         """Bound on ``nbytes`` once so many slices with events were seen."""
         levels = self.levels_max(slices)
         learning = 16 * STEPS_MAX + 40 * (levels - LEVELS) + 40
-        return self.signals * (learning + levels * 24 * len(SIZES) + 50)
+        return self.signals * (learning + levels * 24 * len(SIZES) + 58)
 
     def snapshot(self) -> Snapshot:
         """Arrays copied."""
@@ -91,6 +100,7 @@ class Learner:
         return {
             "learn": self._learn,
             "share": self.share.astype(np.int64),
+            "follows": self.follows.copy(),
             "watched": self.watched.astype(np.int64),
             **prefixed(parts),
         }
@@ -100,7 +110,7 @@ class Learner:
         """Raises FormatError, KeyError, TypeError or ValueError if it is no snapshot of a learner."""
         signals = len(snapshot["share"])
         share, watched = (restored(snapshot, name, np.int64, (signals,)) > 0 for name in ("share", "watched"))
-        learner = cls(signals, None, share)
+        learner = cls(signals, None, share, follows=restored(snapshot, "follows", np.int64, (signals,)))
         learner._learn, learner.watched = int(snapshot["learn"]), watched
         learner.noise = Noise.restore(part_of(snapshot, "noise"))
         learner._learning = Learning.restore(part_of(snapshot, "learning"))

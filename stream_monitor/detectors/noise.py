@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -100,6 +100,18 @@ class Noise:
             found[name] = mine.copy()
             found[name][..., signals] = new
         return Noise(**found)
+
+    def remembering(self, signals: Int64s, others: Int64s) -> Noise:
+        """The same, but the level of each of ``signals`` (s,) moves at least as that of its other one (s,)
+        does, both against the variance of an event."""
+        if not signals.size:
+            return self
+        event = self.within + (self.between[0, 0] if self.levels else 0.0)
+        ratio = event[signals] / np.maximum(event[others], _TINY)
+        between, error = self.between.copy(), self.error.copy()
+        between[..., signals] = np.maximum(between[..., signals], between[..., others] * ratio)
+        error[signals] = np.maximum(error[signals], error[others] * ratio)
+        return replace(self, between=between, error=error)
 
     @property
     def nbytes(self) -> int:

@@ -42,7 +42,8 @@ class Scan:
     Promise: on a stationary signal whose memory is short against what was learned (D, the inflation, below
     1 / 25 of the slices), noise alone raises fewer than one change in ``run_length`` slices, whatever the
     signal's dependence is and however many events its slices have, down to one. For rates near 0 or 1 the
-    deviance takes the place of the squared deviation, for their noise is not Gaussian.
+    deviance takes the place of the squared deviation, for their noise is not Gaussian. What was too rare
+    to learn its memory is taken for independent, or for as dependent as the signal that it ``follows``.
 
     The first ``learn`` slices are taken for healthy: the level, the spread of events, and how far the level
     moves by itself are learned from them (see ``dependence``), and no change is told. A jump in them widens
@@ -51,7 +52,7 @@ class Scan:
 
     run_length: slices between false changes, a number or an array (S,). learn: so many slices; None: until
     ``begin`` is called. dead: the level may move by this much, (S,). share: which signals are rates of events
-    that are 0 or 1, (S,).
+    that are 0 or 1, (S,). follows: the signal whose memory each has at the least, -1: only its own, (S,).
 
     Memory: 3 KB a signal and 0.2 KB for each doubling of a step; 16 KB while it learns. An update is O(K S).
 
@@ -79,13 +80,16 @@ class Scan:
         learn: int | None = 2_000,
         dead: ArrayLike = 0.0,
         share: ArrayLike = False,
+        follows: ArrayLike = -1,
     ) -> None:
         self.signals = signals
         self.run_length = each(run_length, signals)
         self.dead = each(dead, signals)
         if not ((self.run_length >= 1).all() and (self.dead >= 0).all()):
             raise ValueError(f"scan: expected run_length >= 1 and dead >= 0, got {run_length!r} and {dead!r}")
-        self._learner = Learner(signals, learn, np.broadcast_to(np.asarray(share, np.bool_), signals).copy())
+        rates = np.broadcast_to(np.asarray(share, np.bool_), signals).copy()
+        leads = np.broadcast_to(np.asarray(follows, np.int64), signals).copy()
+        self._learner = Learner(signals, learn, rates, leads)
         self._heights = self.noise.heights(self.run_length)
         self._sums = Sums(signals, 0)
         self._limits = list[_Limit]()

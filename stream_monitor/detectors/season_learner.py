@@ -35,8 +35,9 @@ class SeasonLearner(Learner):
         share: NDArray[np.bool_],
         slice_ms: int = 1_000,
         start_ms: int = 0,
+        follows: Int64s | None = None,
     ) -> None:
-        super().__init__(signals, learn, share)
+        super().__init__(signals, learn, share, follows)
         if not 0 < slice_ms <= WEEK * HOUR_MS:
             raise ValueError(f"slice_ms: expected 1 to {WEEK * HOUR_MS}, got {slice_ms}")
         self.slice_ms, self.start_ms = slice_ms, start_ms

@@ -35,8 +35,8 @@ class Seasonal(Scan):
 
     def __init__(self, signals: int, *, slice_ms: int = 1_000, start_ms: int = 0, **params: Any) -> None:
         super().__init__(signals, **params)
-        learn, share = params.get("learn", 2_000), self._learner.share
-        self._learner = SeasonLearner(signals, learn, share, slice_ms, start_ms)
+        learn, share, follows = params.get("learn", 2_000), self._learner.share, self._learner.follows
+        self._learner = SeasonLearner(signals, learn, share, slice_ms, start_ms, follows)
 
     @property
     def season(self) -> Season:
