@@ -20,7 +20,7 @@ class Learner:
     follows: the signal, seen in the same slices, whose memory each has at the least; -1: its own only, (S,).
     ``watched`` (S,) says of which the ``noise`` is known; it does not change any more.
 
-    Memory: 16 KB a signal until all are watched; 2 KB then, and 0.1 KB for each doubling of a step.
+    Memory: 16 KB a signal until all are watched; 3 KB then, and 0.2 KB for each doubling of a step.
     """
 
     def __init__(

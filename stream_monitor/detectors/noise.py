@@ -15,14 +15,14 @@ from stream_monitor.detectors.sums import SIZES
 from stream_monitor.detectors.thresholds import height, of_estimate
 
 STEPS_MIN = 32
-LEVELS = 10
-"""Windows of up to 8 x 2^(LEVELS - 1) steps."""
-SPENT = 0.7
+LEVELS = 9
+"""Windows of up to 16 x 2^(LEVELS - 1) steps."""
+SPENT = 0.5
 """Windows overlap: of the false alarms that their bounds add up to, so much is spent, or less."""
 AVERAGED = 64
 ALL = slice(None)
 _TINY = 1e-200
-_LATER = np.flatnonzero(SIZES >= 6)
+_LATER = np.flatnonzero(SIZES >= 12)
 """Of longer blocks only the windows that shorter blocks do not have."""
 
 

@@ -24,6 +24,8 @@ from stream_monitor.detectors.noise import Noise
 from stream_monitor.detectors.rates import deviance, nearest
 from stream_monitor.detectors.sums import BLOCKS, SIZES, Sums, Windows
 
+UNLIKELY = 0.4
+"""A change may have begun with any window whose squared deviation is so much of the one that was found."""
 _TINY = 1e-200
 
 
@@ -54,7 +56,8 @@ class Scan:
     ``begin`` is called. dead: the level may move by this much, (S,). share: which signals are rates of events
     that are 0 or 1, (S,). follows: the signal whose memory each has at the least, -1: only its own, (S,).
 
-    Memory: 3 KB a signal and 0.2 KB for each doubling of a step; 16 KB while it learns. An update is O(K S).
+    Memory: 8 KB a signal and 0.8 KB for each doubling of a step; 16 KB more while it learns. An update is
+    O(K S).
 
     Source: Siegmund and Venkatraman, Ann. Statist. 23, 1995, for the scan; Chu, Stinchcombe and White,
     Monitoring Structural Change, Econometrica 64, 1996, for a level that is an estimate.
@@ -224,14 +227,15 @@ class Scan:
             level[there], size[there] = windows.level, self._limits[windows.level].looked[best]
             n[there], total[there] = windows.n[best, of], windows.total[best, of]
         first, after = self._sums.began(level, SIZES[size], changed)
-        self._sums.reset(changed)
         mean = total / n
         off = self._margin(changed, level, size, n, mean - noise.mean[changed]) + (1 << level)
         heights = self._heights[level, size, changed]
+        earliest = np.minimum(after - off, self._earliest(changed, highest))
+        self._sums.reset(changed)
         return Changes(
             signal=changed,
             since=self._current - first,
-            earliest=self._current - after + off,
+            earliest=self._current - earliest,
             latest=np.maximum(self._current - first - off, 0),
             before_n=noise.n[changed],
             before_mean=noise.mean[changed],
@@ -240,6 +244,23 @@ class Scan:
             statistic=np.sqrt(highest * heights),
             threshold=np.sqrt(heights),
         )
+
+    def _earliest(self, changed: Int64s, highest: Float64s) -> Int64s:
+        """Where the longest window begins that is unlikely, too, (k,).
+
+        A short window is often the first to pass by chance, though the level had moved before.
+        """
+        found = np.full(self.signals, self._current + 1)
+        least = np.zeros(self.signals)
+        least[changed] = UNLIKELY * highest
+        for level, limit in enumerate(self._limits):
+            of, windows = self._sums.latest(level, changed, limit.size)
+            near = self._ratio(windows) >= least[of]
+            for size, unlikely in zip(limit.size, near, strict=True):
+                alike = of[unlikely]
+                _, after = self._sums.began(np.full(len(alike), level), np.full(len(alike), size), alike)
+                found[alike] = np.minimum(found[alike], after)
+        return found[changed]
 
     def _margin(self, signal: Int64s, level: Int64s, size: Int64s, n: Float64s, shift: Float64s) -> Int64s:
         length = SIZES[size] << level
