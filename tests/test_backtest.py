@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from stream_monitor.config.values import DAY_MS
 from stream_monitor.demo.scenario import MODEL, Scenario
 from stream_monitor.errors import ConfigError
 from stream_monitor.trials.incidents import Incident, load_incidents
+from stream_monitor.trials.picture import picture
 from stream_monitor.trials.verdict import History, Told, judge
 from tests.kafka.broker import Cluster
 from tests.test_replay import configure, produce, stream, write
@@ -145,6 +147,20 @@ def test_pages_a_week_leave_out_tickets_and_the_median_leaves_out_what_was_misse
     assert [one.incident.start // HOUR_MS for one in found.missed] == [200]
 
 
+def test_an_alert_is_drawn_once_as_the_best_that_it_is() -> None:
+    """The second tells more of the first incident, and finds the second."""
+    alerts, known = [told(11), told(14), told(30)], [incident(10, 20), incident(13, 15)]
+    drawn = picture("f", [judge("c", History(0, 14 * DAY_MS, 1), alerts, known, 0)])
+    assert marks(ET.fromstring(drawn)) == {"band": 2, "found": 2, "page": 1}
+
+
+def marks(drawn: ET.Element) -> Counter[str | None]:
+    """Whatever can be pointed at, by kind."""
+    return Counter(one.get("class") for one in drawn.iter() if one.find(f"{SVG}title") is not None) - Counter(
+        {None: 1}
+    )
+
+
 # The command
 
 
@@ -196,12 +212,8 @@ def test_configurations_side_by_side_as_a_table_json_and_a_picture(
     assert any(line.startswith("next year: left out") for line in lines)
     assert sum(" page found <income & channel>: " in line for line in lines) == 1
 
-    picture = ET.parse(tmp_path / "b.svg").getroot()
-    marks = [one.get("class") for one in picture.iter() if one.find(f"{SVG}title") is not None]
-    assert marks.count("found") == 1
-    assert marks.count("more") == len(first["alerts"]) - 1
-    assert marks.count("page") == 1
-    assert (marks.count("band"), marks.count("missed")) == (1, 5)
+    drawn = marks(ET.parse(tmp_path / "b.svg").getroot())
+    assert drawn == {"found": 1, "more": len(first["alerts"]) - 1, "page": 1, "band": 1, "missed": 5}
 
 
 def test_processes_and_their_number_change_nothing(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:

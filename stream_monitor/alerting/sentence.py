@@ -85,7 +85,7 @@ def _what(finding: Finding) -> str:
     if finding.check == "distribution":
         edge = finding.score.removeprefix("share ")
         return _filled(f"has {{after}} of its values {edge} (was {{before}})", before, after)
-    if finding.unit == "share":
+    if finding.unit == "share" and finding.score != "location":
         template = _SHAPES.get(finding.score, f"changed: {finding.score} {{before}} -> {{after}}")
         return _filled(template, before, after)
     if finding.score == "location":
