@@ -2,8 +2,7 @@
 
 At 10, 50 and 90 % of the rate at which the core would be full, by the CPU that the same deployment takes of a
 filled topic. Slices of 1 s, lateness 0: what is measured is how fast the pipeline is, and not how long it was
-told to wait. Workers have a core for
-themselves; broker, load and reader share the other.
+told to wait. Workers have a core for themselves; broker, load and reader share the other.
 """
 
 from __future__ import annotations

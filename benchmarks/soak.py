@@ -152,7 +152,7 @@ def measure(
     )
     _wait(backlog)
     with workers(settings, scratch) as roles:
-        capacity = BACKLOG.rate * BACKLOG.seconds / drained_s(cluster, name, topics)
+        capacity = BACKLOG.rate * BACKLOG.seconds / drained_s(cluster, name, topics, roles)
         rate = int(capacity * SHARE)
         console.print(
             f"all roles together did {capacity:,.0f} events/s; now {rate:,} for {minutes:g} minutes"
@@ -184,12 +184,14 @@ def _wait(load: subprocess.Popen[bytes]) -> dict[str, float]:
     return said
 
 
-def drained_s(cluster: Cluster, name: str, topics: Sequence[str]) -> float:
+def drained_s(cluster: Cluster, name: str, topics: Sequence[str], roles: Sequence[Worker]) -> float:
     """Until both roles that read the input have committed all of it; the clock starts when they are ready."""
     began_s = time.monotonic()
     predictions, labels = (looking.ends(cluster.bootstrap, topic) for topic in topics)
     admin, ends = cluster.admin(), {"observe": predictions, "join": {**predictions, **labels}}
     while not all(looking.reached(admin, f"{name}.stream-monitor.{role}", end) for role, end in ends.items()):
+        for role in roles:
+            role.check()
         time.sleep(0.05)
     return time.monotonic() - began_s
 

@@ -111,6 +111,7 @@ def test_detectors_are_named_alone_or_with_parameters() -> None:
         {"cusum": {"shift": 1}},
         {"ewma": {"window": 8}},
         "eprocess",
+        "ks",
         {"river": "drift.KSWIN", "params": {"alpha": 0.001, "seed": 7}},
     ]
     assert parse(models={"*": {"detectors": entries}}).model("m").detectors == [
@@ -120,6 +121,7 @@ def test_detectors_are_named_alone_or_with_parameters() -> None:
         Detector("cusum", params={"shift": 1}),
         Detector("ewma", params={"window": 8}),
         Detector("eprocess"),
+        Detector("ks"),
         Detector("river", "drift.KSWIN", {"alpha": 0.001, "seed": 7}),
     ]
     assert parse(models={"*": {"detectors": []}}).model("m").detectors == []
@@ -243,10 +245,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"models": {"m": {"features": {"a": {"range": [5, 5]}}}}}, "models.m.features.a.range: expected [min, max] with min < max, got [5, 5]"),
     ({"models": {"m": {"features": {"a": {"values": ["x", "x"]}}}}}, 'models.m.features.a.values: expected distinct values, got ["x", "x"]'),
     ({"models": {"m": {"learn": 0}}}, 'models.m.learn: expected a duration such as "1d" or a number of events, got 0'),
-    ({"models": {"m": {"detectors": ["adwn"]}}}, 'models.m.detectors[0]: expected adwin, page_hinkley, scan, cusum, ewma, eprocess, {adwin: {delta: ...}} or {river: drift.NAME, params: {...}}, got "adwn"'),
+    ({"models": {"m": {"detectors": ["adwn"]}}}, 'models.m.detectors[0]: expected adwin, page_hinkley, scan, cusum, ewma, eprocess, ks, {adwin: {delta: ...}} or {river: drift.NAME, params: {...}}, got "adwn"'),
     ({"models": {"m": {"detectors": [{"adwin": {"detla": 1}}]}}}, "models.m.detectors[0].adwin.detla: unknown key; did you mean delta?"),
     ({"models": {"m": {"detectors": [{"adwin": {"delta": 1}}]}}}, "models.m.detectors[0].adwin.delta: expected a number < 1, got 1"),
-    ({"models": {"m": {"detectors": [{"adwin": {}, "page_hinkley": {}}]}}}, 'models.m.detectors[0]: expected one of adwin, page_hinkley, scan, cusum, ewma, eprocess and river, got ["adwin", "page_hinkley"]'),
+    ({"models": {"m": {"detectors": [{"adwin": {}, "page_hinkley": {}}]}}}, 'models.m.detectors[0]: expected one of adwin, page_hinkley, scan, cusum, ewma, eprocess, ks and river, got ["adwin", "page_hinkley"]'),
     ({"models": {"m": {"detectors": [{"river": "drift.KSWIN", "params": {"alpa": 1}}]}}}, 'models.m.detectors[0].params: expected parameters among alpha, window_size, stat_size, seed, window, got "alpa"'),
 ]  # fmt: skip
 

@@ -200,15 +200,33 @@ def test_a_change_that_is_over_is_said_to_be(noise: Noisy, calm: Calm) -> None:
     assert covered(found) >= 0.95
 
 
+def test_an_earlier_change_that_is_over_says_nothing_of_this_one() -> None:
+    age = 100
+    means = alone(np.random.default_rng(15), BEFORE + age) + moved(age, 300, ALONE)
+    means[BEFORE - 300 : BEFORE - 150] -= 2.0 * moved(age, 300, ALONE)[-1]
+    found = said(means, ALONE)
+    assert all(one.ended is None for one in found)
+
+
 def test_shares_vary_as_their_level_does() -> None:
-    """One event of twenty is 0.02 often, and 0.2 since: ten times as often, with eight times the variance."""
-    random, age = np.random.default_rng(11), 16
-    rate = np.repeat([0.02, 0.2], [BEFORE, age])[:, None]
+    """0.2 % of events, and 10 % since: 45 times the variance, in slices too few to tell it from."""
+    random, age = np.random.default_rng(11), 6
+    rate = np.repeat([0.002, 0.1], [BEFORE, age])[:, None]
     means = random.binomial(20, rate, (BEFORE + age, SCORES)) / 20
-    calm = Calm(0.02, 0.02 * 0.98 / 20 / BEFORE, 0.02 * 0.98, 0.0, 20.0, 0.0, share=True)
+    calm = Calm(0.002, 0.002 / 20 / BEFORE, 0.002 * 0.998, 0.0, 20.0, 0.0, share=True)
     found = said(means, calm)
     assert np.mean([one.ended is not None for one in found]) <= 0.05
     assert share(found, "gradual") <= 0.05
+    assert covered(found) >= 0.95
+
+
+def test_a_score_that_strays_more_since_it_changed_is_believed_less() -> None:
+    random, age = np.random.default_rng(14), 300
+    means = alone(random, BEFORE + age)
+    means[BEFORE:] *= 3.0
+    found = said(means + 3.0 * moved(age, 30, ALONE), ALONE)
+    assert share(found, "gradual") <= 0.05
+    assert np.mean([one.ended is not None for one in found]) <= 0.05
     assert covered(found) >= 0.95
 
 
@@ -242,6 +260,16 @@ def test_calm_is_what_a_scan_learned() -> None:
     assert spread == pytest.approx(within, rel=0.05)
     assert memory == pytest.approx(19.0, rel=0.3)
     assert events == 20.0
+
+
+def test_a_constant_that_jumps_is_sudden() -> None:
+    course, n = Course(1, SLICE_MS), np.array([20.0])
+    for at in range(120):
+        course.add(at * SLICE_MS, n, n * 0.3 * (at >= 100))
+    for within in (0.0, 1e-30):
+        found = onset(course.of(0), 100 * SLICE_MS, Calm(0.0, 0.0, within, 0.0, 20.0, 0.0, share=False))
+        assert found is not None
+        assert (found.kind, found.since, found.ended) == ("sudden", 100 * SLICE_MS, None)
 
 
 def test_too_short_a_course_says_nothing() -> None:

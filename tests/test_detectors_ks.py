@@ -142,14 +142,14 @@ def test_noise_alone_raises_no_more_than_its_run_length_allows(name: str) -> Non
     random, draw = np.random.default_rng(7604), KINDS[name]
     edges = measure_of(draw(random, (4_000, 1))[:, 0]).edges
     values = draw(random, ((LEARN + WATCHED) * EVENTS, SIGNALS))
-    slices = shares(bins(values).reshape(-1, EVENTS, SIGNALS), edges)
+    codes = bins(values).reshape(-1, EVENTS, SIGNALS).astype(np.float64)
     ks = Ks(SIGNALS * len(edges), learn=LEARN, run_length=RUN_LENGTH * len(edges))
     counts = np.zeros(SIGNALS)
 
     def collect(_index: int, changes: Changes) -> None:
         np.add.at(counts, changes.signal % SIGNALS, 1)
 
-    run(ks, slices, collect)
+    run(ks, shares(codes, edges), collect)
     # 200 budget periods, and all edges count.
     error = max(float(counts.std()), counts.mean() ** 0.5) / SIGNALS**0.5
     assert counts.mean() + 2 * error <= WATCHED / RUN_LENGTH

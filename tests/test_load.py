@@ -20,6 +20,7 @@ from stream_monitor.errors import StreamMonitorError
 from stream_monitor.events import Records, Source
 from stream_monitor.load.events import CHUNK, Chunk, Events, Mix
 from stream_monitor.load.population import Synthetic
+from stream_monitor.load.sender import Sender
 from tests.kafka.broker import Cluster
 
 BEGIN_MS = 1_767_225_600_000
@@ -152,6 +153,15 @@ def test_labels_carry_the_ids_and_keys_of_their_events() -> None:
 def test_what_cannot_be_made_is_refused(mix: Mix, fields: dict[str, Any], said: str) -> None:
     with pytest.raises(StreamMonitorError, match=said):
         Events(mix, Synthetic(), config(fields))
+
+
+def test_a_record_that_is_too_large_to_be_sent_has_failed() -> None:
+    sender = Sender({"bootstrap.servers": "localhost:1", "log_level": 0})
+    sender.send("predictions", Chunk([b"k"] * 2, [b"x" * 2_000_000] * 2, None))
+    sender.close()
+    assert (sender.sent, sender.failed) == (2, 2)
+    assert sender.why is not None
+    assert "too large" in sender.why.str()
 
 
 def test_the_command_sends_what_it_says(

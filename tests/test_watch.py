@@ -187,11 +187,37 @@ def test_each_detector_finds_a_shift_by_itself(detectors: list[Any]) -> None:
     assert {finding.signal for finding in stream.send(2.0, 200)} == {"x"}
 
 
-@pytest.mark.parametrize("name", ["scan", "cusum", "ewma", "eprocess"])
+@pytest.mark.parametrize("name", ["scan", "cusum", "ewma", "eprocess", "ks"])
 def test_each_detector_that_learns_finds_a_shift_by_itself(name: str) -> None:
     stream = Stream(detectors=[name], learn=ROWS * 100)
     assert stream.send(0, 200) == []
     assert {finding.signal for finding in stream.send(2.0, 200)} == {"x"}
+
+
+def test_values_that_pile_up_at_a_limit_are_seen_by_ks_where_their_share_changed() -> None:
+    found = {}
+    for name in ("scan", "ks"):
+        stream = learned(detectors=[name], budget={"per": "1h"})
+        assert stream.send(0, 60) == []
+        found[name] = list[Finding]()
+        for _ in range(60):
+            values = stream.random.normal(10, 1, ROWS)
+            piled = np.where((values > 10) & (values <= 10.4), 10.5, values).tolist()
+            found[name] += stream.subject.close(stream.slice * 1000, summary([{"x": x} for x in piled]))
+            stream.slice += 1
+    assert found["scan"] == []
+    [finding] = found["ks"]
+    assert (finding.check, finding.unit) == ("distribution", "share")
+    assert 10 < float(finding.score.removeprefix("share up to ")) < 10.5
+    assert finding.effect < -0.05
+
+
+def test_ks_has_nothing_to_see_where_no_signal_is_a_number() -> None:
+    stream = Stream(detectors=["ks", "scan"])
+    for slice_ in range(80):
+        rows = [{"c": "a" if slice_ < 60 else "b"}] * ROWS
+        found = stream.subject.close(slice_ * 1000, summary(rows))
+        assert {finding.detector for finding in found} <= {"scan"}
 
 
 def test_without_detectors_nothing_is_found() -> None:
@@ -199,11 +225,13 @@ def test_without_detectors_nothing_is_found() -> None:
     assert stream.send(5.0, 30) == []
 
 
-@pytest.mark.parametrize("detectors", [["adwin", "page_hinkley"], ["scan"], ["cusum", "ewma", "eprocess"]])
+@pytest.mark.parametrize(
+    "detectors", [["adwin", "page_hinkley"], ["scan", "ks"], ["cusum", "ewma", "eprocess"]]
+)
 @pytest.mark.parametrize("cut", [3, 7, 25, 33, 37, 60])
 def test_a_restored_subject_goes_on_exactly_as_it_would(cut: int, detectors: list[str]) -> None:
     means = [0.0] * 35 + [1.0] * 40
-    settings = {"detectors": detectors, "budget": {"per": "20s"}}
+    settings: dict[str, Any] = {"detectors": detectors, "budget": {"per": "20s"}}
     going, restored = Stream(**settings), Stream(**settings)
     for number, mean in enumerate(means):
         if number == cut:

@@ -9,6 +9,7 @@ change that is too small to matter never resets anything.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor import detectors
-from stream_monitor.checks import ALL
+from stream_monitor.checks import ALL, distribution
 from stream_monitor.checks.base import Observations, Score, Unit, concatenate
 from stream_monitor.checks.budget import Pace
 from stream_monitor.checks.calm import Calm
@@ -26,7 +27,7 @@ from stream_monitor.checks.numeric import NumericMeasure
 from stream_monitor.checks.onset import onset
 from stream_monitor.checks.period import Period
 from stream_monitor.checks.shares import shares
-from stream_monitor.detectors import Seasonal
+from stream_monitor.detectors import Ks, Seasonal
 from stream_monitor.detectors.base import Changes, Detector, Learns
 from stream_monitor.detectors.noise import Noise
 from stream_monitor.events import Contributor, Finding, Float64s, Int64s, Level, Shape
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
 
 NOISE_SDS = 3.0
 """The level since a change must be beyond the minimum effect by this many of its standard errors."""
-LEARN = frozenset({"scan", "cusum", "ewma", "eprocess"})
+LEARN = frozenset({"scan", "cusum", "ewma", "eprocess", "ks"})
 """Detectors that learn from slices as they come, how far a level moves by itself, and keep the budget."""
+SEASONAL: dict[str, type[Seasonal]] = {"scan": Seasonal, "ks": Ks}
+"""Those that learn a season, too."""
 REARM = 0.5
 """A finding is over when every score of it is back within this share of its minimum effect."""
 OPPOSITE = 0.1
@@ -84,7 +87,8 @@ class Watch:
         self.reference = reference
         self._model = model
         self._slice_ms = model.slice_ms
-        self._measures = [check(reference, model.min_effect, declared) for check in ALL]
+        more = [distribution.Distribution()] if any(one.name == "ks" for one in model.detectors) else []
+        self._measures = [check(reference, model.min_effect, declared) for check in (*ALL, *more)]
         self.scores: list[Score] = [score for measure in self._measures for score in measure.scores]
         self._dead = np.array([score.dead for score in self.scores])
         centers = {name: field.center for name, field in declared.items() if field.center is not None}
@@ -105,6 +109,7 @@ class Watch:
         self._watching = blake2b(repr(said).encode(), digest_size=8).hexdigest()
         self._period = period
         self._names = [_label(one) for one in model.detectors]
+        self._watched = [_watched(one, self.scores) for one in model.detectors]
         self._compare(self._measure(reference.summary), reference.summary.rows)
         self._detectors = [self._make(one) for one in model.detectors]
         self._share_out()
@@ -144,14 +149,16 @@ class Watch:
     def _share_out(self) -> None:
         """Slices without events raise nothing, so those that have some may raise more."""
         kept = [
-            detector
-            for one, detector in zip(self._model.detectors, self._detectors, strict=True)
+            (detector, [self.scores[at] for at in watched.tolist()])
+            for one, detector, watched in zip(
+                self._model.detectors, self._detectors, self._watched, strict=True
+            )
             if one.name in LEARN and "run_length" not in one.params
         ]
-        often = self._slices * self._pace.share * len(kept) / shares(self.scores)
-        for detector in kept:
+        often = self._slices * self._pace.share * len(kept)
+        for detector, scores in kept:
             assert isinstance(detector, Learns)
-            detector.rate(np.maximum(often, 1.0))
+            detector.rate(np.maximum(often / shares(scores), 1.0))
 
     @property
     def detectors(self) -> list[Detector]:
@@ -201,11 +208,11 @@ class Watch:
             self._begin()
 
     def _without_season(self, seen: Observations) -> Observations:
-        for detector in self._detectors:
+        n, mean = seen.n.copy(), seen.mean.copy()
+        for detector, watched in reversed(list(zip(self._detectors, self._watched, strict=True))):
             if isinstance(detector, Seasonal):
-                n, mean = detector.without_season(seen.n, seen.mean)
-                return Observations(n, mean, seen.m2)
-        return seen
+                n[watched], mean[watched] = detector.without_season(seen.n[watched], seen.mean[watched])
+        return Observations(n, mean, seen.m2)
 
     def _measure(self, summary: Summary) -> Observations:
         return concatenate([measure.measure(summary) for measure in self._measures])
@@ -222,8 +229,10 @@ class Watch:
         return np.zeros(len(self.scores)), np.ones(len(self.scores))
 
     def _detect(self, number: int, seen: Observations) -> Changes | None:
-        offset, unit = self._scales[number]
-        return self._detectors[number].update(seen.n, (seen.mean - offset) / unit, seen.m2 / unit**2)
+        (offset, unit), watched = self._scales[number], self._watched[number]
+        mean, m2 = (seen.mean - offset) / unit, seen.m2 / unit**2
+        changes = self._detectors[number].update(seen.n[watched], mean[watched], m2[watched])
+        return None if changes is None else replace(changes, signal=watched[changes.signal])
 
     def _note(self, number: int, changes: Changes, start: int) -> None:
         at, pending = changes.signal, self._pending
@@ -327,11 +336,12 @@ class Watch:
         """How a score moves by itself: as a detector learned it, or as it did before."""
         score = self.scores[at]
         share = score.unit == Unit.SHARE
-        for detector in self._detectors:
-            noise = getattr(detector, "noise", None)
-            learned = Calm.learned(noise, at, score.dead, share=share) if isinstance(noise, Noise) else None
-            if learned is not None:
-                return learned
+        for detector, watched in zip(self._detectors, self._watched, strict=True):
+            noise, place = getattr(detector, "noise", None), np.flatnonzero(watched == at)
+            if isinstance(noise, Noise) and place.size:
+                learned = Calm.learned(noise, int(place[0]), score.dead, share=share)
+                if learned is not None:
+                    return learned
         level, n = float(self._baseline.mean[at]), max(float(self._baseline.n[at]), 1.0)
         variance = float(self._sd[at]) ** 2
         return Calm(level, variance / n, variance, 0.0, 1.0, score.dead, share).remembering(before)
@@ -343,23 +353,26 @@ class Watch:
         and by Wald's approximation, exp(2 delta threshold) / (2 delta^2) events, a score of independent
         events alarms once in 10^11.
         """
-        params, scores = dict(configured.params), len(self.scores)
+        params, watched = dict(configured.params), _watched(configured, self.scores)
+        scores = len(watched)
         if configured.name == "adwin":
             params["delta"] = params.get("delta", 0.002) / max(scores, 1)
         if configured.name == "page_hinkley":
             params = {"delta": 0.05, "threshold": 200.0} | params
         if configured.name in LEARN:
             params["run_length"] = params.get("run_length", 1e6) * max(scores, 1)
-            params |= {"learn": None, "share": [score.unit == Unit.SHARE for score in self.scores]}
+            params["learn"] = None
             offset, unit = self._scale(configured.name)
-            params["dead"] = self._dead / unit
+            params["dead"] = (self._dead / unit)[watched]
+            if configured.name != "ks":
+                params["share"] = [self.scores[at].unit == Unit.SHARE for at in watched.tolist()]
             if self._period is None:
-                known = self._baseline.n > 0
-                level = np.where(known, (self._baseline.mean - offset) / unit, np.nan)
-                params["level"] = (level, self._baseline.n) if configured.name == "scan" else level
-        if configured.name == "scan":
+                n = self._baseline.n[watched]
+                level = np.where(n > 0, ((self._baseline.mean - offset) / unit)[watched], np.nan)
+                params["level"] = (level, n) if configured.name in SEASONAL else level
+        if configured.name in SEASONAL:
             start_ms = self._last + self._slice_ms
-            return Seasonal(scores, slice_ms=self._slice_ms, start_ms=start_ms, **params)
+            return SEASONAL[configured.name](scores, slice_ms=self._slice_ms, start_ms=start_ms, **params)
         return detectors.make(_label(configured), scores, params)
 
     def snapshot(self) -> dict[str, Any]:
@@ -399,6 +412,12 @@ class Watch:
 def needs_noise(model: ModelConfig) -> bool:
     """Whether a detector learns how scores move, for which slices of healthy events are needed."""
     return any(one.name in LEARN for one in model.detectors)
+
+
+def _watched(configured: ConfiguredDetector, scores: list[Score]) -> Int64s:
+    """Which scores a detector watches: ``ks`` those of distributions, any other all but these."""
+    edges = [score.check == distribution.NAME for score in scores]
+    return np.flatnonzero(np.array(edges, np.bool_) == (configured.name == "ks"))
 
 
 def _least_variance(n: np.ndarray) -> np.ndarray:

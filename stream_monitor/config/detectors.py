@@ -20,8 +20,8 @@ from pydantic import (
 from stream_monitor.config.section import Section, complain, refuse
 from stream_monitor.config.values import Scalar
 
-DetectorName = Literal["adwin", "page_hinkley", "scan", "cusum", "ewma", "eprocess", "river"]
-OURS: tuple[DetectorName, ...] = ("adwin", "page_hinkley", "scan", "cusum", "ewma", "eprocess")
+DetectorName = Literal["adwin", "page_hinkley", "scan", "cusum", "ewma", "eprocess", "ks", "river"]
+OURS: tuple[DetectorName, ...] = ("adwin", "page_hinkley", "scan", "cusum", "ewma", "eprocess", "ks")
 RIVER_MODULES = ("drift", "drift.binary")
 
 
@@ -82,6 +82,10 @@ class EProcess(Scan):
     """Parameters of the e-process (Shin, Ramdas and Rinaldo 2024)."""
 
 
+class Ks(Scan):
+    """Parameters of the Kolmogorov-Smirnov test, which watches the distribution of every number."""
+
+
 class Entry(Section):
     """One item of ``detectors`` in its long form; a name alone stands for a detector with its defaults."""
 
@@ -91,6 +95,7 @@ class Entry(Section):
     cusum: Cusum | None = None
     ewma: Ewma | None = None
     eprocess: EProcess | None = None
+    ks: Ks | None = None
     river: str | None = Field(default=None, description="A drift detector of river, for example drift.KSWIN.")
     params: dict[str, Scalar] = Field(default_factory=dict, description="Its parameters.")
 

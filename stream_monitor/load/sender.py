@@ -60,7 +60,10 @@ class Sender:
         """What the last one failed with."""
 
     def send(self, topic: str, chunk: Chunk, times: list[int] | None = None) -> None:
-        """Put a chunk in the queue; waits while that is full. ``times``: Kafka timestamps, now without."""
+        """Put a chunk in the queue; waits while that is full. ``times``: Kafka timestamps, now without.
+
+        What librdkafka does not take (a record that is too large) has failed.
+        """
         produce, tell = self._producer.produce, self._delivered
         for key, value, extra in zip(chunk.keys, chunk.values, _extras(chunk, times), strict=False):
             while True:
@@ -69,6 +72,10 @@ class Sender:
                     break
                 except BufferError:
                     self._producer.poll(WAIT_S)
+                except KafkaException as refused:
+                    self.failed += 1
+                    self.why = refused.args[0]
+                    break
         self._producer.poll(0)
         self.sent += len(chunk.values)
 
