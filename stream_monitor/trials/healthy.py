@@ -55,7 +55,7 @@ def raised(monitor: Monitor, alerts: Sequence[Told]) -> list[Raised]:
     allowed, weeks = dict[str, float](), dict[str, float]()
     for stream, subject in monitor.decider.subjects():
         for watch in subject.watches:
-            for scan in watch.detectors:
+            for scan, _ in watch.detectors:
                 if isinstance(scan, Scan) and scan.signals:
                     model = stream.model
                     often = float((scan.watched / scan.run_length).sum())
