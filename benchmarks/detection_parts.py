@@ -30,7 +30,7 @@ class Settings:
     watch: int = 1_000_000
     streams: int = 100
     tune_streams: int = 150
-    delay_streams: int = 200
+    delay_streams: int = 100
     horizon: int = 100_000
     ramp: int = 10_000
     slices: tuple[int, ...] = (FIRST_SLICE, 1, 10, 1_000)

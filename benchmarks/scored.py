@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from benchmarks.streams import CATEGORIES
 from stream_monitor.checks.base import Score, Unit
+from stream_monitor.checks.numeric import follows
 from stream_monitor.checks.shares import shares
-from stream_monitor.events import Float64s
+from stream_monitor.events import Float64s, Int64s
 from stream_monitor.summary.codes import BINS, bins_of, fine_codes
 
 NUMERIC = ("location", "spread", "skew", "tails", "above_maximum", "below_minimum")
@@ -70,6 +71,20 @@ class Ranks:
         return Scores(float(n), *(one.transpose(1, 2, 0).reshape(slices, -1) for one in (mean, spread)))
 
 
+class Flags:
+    """Scores of numbers that are one of two, as in the bins (S, events) of healthy values."""
+
+    names = ("location", "above_maximum", "below_minimum")
+    rates = np.ones(3, np.bool_)
+
+    def __init__(self, bins: NDArray[np.int16]) -> None:
+        self._lowest, self._highest = bins.min(axis=1)[:, None], bins.max(axis=1)[:, None]
+
+    def of(self, bins: NDArray[np.int16], n: int) -> Scores:
+        hits = bins > self._lowest, bins > self._highest, bins < self._lowest
+        return _rates([one.astype(np.float64) for one in hits], n)
+
+
 class Rates:
     """The share of events that are 1."""
 
@@ -103,8 +118,10 @@ def kept(scored: str, values: Float64s) -> NDArray[np.int16]:
     return bins_of(fine_codes(np.ascontiguousarray(values).ravel())).astype(np.int16).reshape(shape)
 
 
-def learned(scored: str, healthy: NDArray[np.int16]) -> Ranks | Rates | Shares:
+def learned(scored: str, healthy: NDArray[np.int16]) -> Ranks | Flags | Rates | Shares:
     """The scores of a kind, from healthy values (S, events) as ``kept`` gives them."""
+    if scored == "number" and all(len(np.unique(row)) == 2 for row in healthy):
+        return Flags(healthy)
     if scored == "number":
         return Ranks.learned(healthy)
     return Rates() if scored == "rate" else Shares()
@@ -112,4 +129,14 @@ def learned(scored: str, healthy: NDArray[np.int16]) -> Ranks | Rates | Shares:
 
 def parts(names: Sequence[str]) -> Float64s:
     """Of the false alarms of a stream the part of each of its scores (K,), as the product divides them."""
-    return shares([Score("drift", "stream", name, Unit.RANK, 0.0) for name in names])
+    return shares(_scores(names))
+
+
+def followed(names: Sequence[str], streams: int) -> Int64s:
+    """Which score of its stream each (K S,) follows, -1 if none."""
+    leads = follows(_scores(names))[:, None]
+    return np.where(leads >= 0, leads * streams + np.arange(streams), leads).ravel()
+
+
+def _scores(names: Sequence[str]) -> list[Score]:
+    return [Score("drift", "stream", name, Unit.RANK, 0.0) for name in names]

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.scored import Scores, kept, learned, parts
+from benchmarks.scored import Scores, followed, kept, learned, parts
 from benchmarks.streams import DAY, Streams
 from stream_monitor.config.values import DAY_MS
 from stream_monitor.detectors import DETECTORS, Adwin, Changes, PageHinkley, make
-from stream_monitor.detectors.base import Float64s
+from stream_monitor.detectors.base import Float64s, Int64s
 
 PIECE = 2_000
 """Events at a time of each stream: their scores fit the cache."""
@@ -24,8 +24,8 @@ SEASONAL = "seasonal"
 class Learned:
     """What detectors are made of: of ``slices`` of ``n`` events.
 
-    ``rates`` (K S,): which of K ``scores`` of S streams are. ``run_length`` (K S,) in slices: the budget is
-    shared among the scores of a stream. ``mean`` and ``sd`` of events.
+    ``rates`` (K S,): which of K ``scores`` of S streams are; ``follows``: see the check. ``run_length`` in
+    slices (K S,): the budget is shared among the scores of a stream. ``mean`` and ``sd`` of events.
     """
 
     n: int
@@ -33,6 +33,7 @@ class Learned:
     slices: int
     run_length: Float64s
     rates: NDArray[np.bool_]
+    follows: Int64s
     mean: Float64s
     sd: Float64s
 
@@ -54,6 +55,7 @@ class InSds:
 def _scan(of: Learned) -> Updated:
     """The default: with a season, as soon as there is a detector that takes one off."""
     params: dict[str, Any] = {"run_length": of.run_length, "learn": of.slices, "share": of.rates}
+    params["follows"] = of.follows
     if SEASONAL in DETECTORS:
         return make(SEASONAL, len(of.rates), params | {"slice_ms": int(DAY_MS / DAY * of.n)})
     return make("scan", len(of.rates), params)
@@ -101,6 +103,7 @@ class Watching:
             len(mean),
             np.repeat(budget / n / parts(names), streams.number),
             np.repeat(self._of.rates, streams.number),
+            followed(names, streams.number),
             level,
             np.sqrt(np.maximum(variance, 1e-4)),
         )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from stream_monitor.detectors.dependence import _FREQUENCIES
 from tests.oracles_detectors import Slice
 
-SIZES = (1, 2, 3, 4, 6, 8)
+SIZES = (1, 2, 3, 4, 6, 8, 12, 16)
 EDGES = _FREQUENCIES.tolist()
 """Of the integral over the spectrum: the grid is taken over, and judged by tests of the closed form."""
 
@@ -113,7 +113,7 @@ class ScanTwin:
         last = coarse[-1]
         uneven = sum((n / self.n) ** 2 for n, _ in steps) / 2**level
         self.error = self.within / self.n + last.size * 2**last.level * last.between * uneven
-        share = 0.7 * self.run_length * len(self.windows)
+        share = 0.5 * self.run_length * len(self.windows)
         self.heights = [height_of(one, 2**one.level / share) for one in self.windows]
 
     def _coarse(self, level: int, steps: list[tuple[float, float]]) -> list[Window]:
@@ -131,8 +131,8 @@ class ScanTwin:
         share = fmean(1 / s**2 for s in scale)
         left = share**2 / fmean(1 / s**4 for s in scale)
         found = []
-        for up in range(10):
-            for size in SIZES if up == 0 else (6, 8):
+        for up in range(9):
+            for size in SIZES if up == 0 else (12, 16):
                 length = size * 2**up
                 variance, turnover, freedom = spread_of(fits, length, 2**up)
                 between = max(variance - white / length, 0.0) / share

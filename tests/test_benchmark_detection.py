@@ -23,7 +23,7 @@ from benchmarks.running import Running, RunningAdwin, RunningPageHinkley
 from benchmarks.streams import BY_NAME, DAY, KINDS, NOTHING, Kind, Shift, Streams, shifts_of
 from benchmarks.watching import Watching
 from stream_monitor.checks.category import Category
-from stream_monitor.checks.numeric import Numeric
+from stream_monitor.checks.numeric import Numeric, follows
 from stream_monitor.config import parse_config
 from stream_monitor.detectors import DETECTORS, Scan
 from stream_monitor.reference import Reference
@@ -107,13 +107,15 @@ def test_alarms_from_sums_are_those_of_river(name: str) -> None:
 def test_scores_of_numbers_are_those_of_the_check(name: str) -> None:
     streams = Streams(BY_NAME[name], 2, 3)
     before, after = streams.take(400), streams.take(60, Shift("location", 2.0))
-    ranks = scored.learned("number", scored.kept("number", before))
-    found = ranks.of(scored.kept("number", after), 20)
+    of = scored.learned("number", scored.kept("number", before))
+    found = of.of(scored.kept("number", after), 20)
     model = parse_config({"predictions": {"topics": ["p"]}}).model("m")
     for stream in range(3):
         reference = Reference.of(summary([{"x": x} for x in before[stream].tolist()]), model.features)
         measure = Numeric()(reference, model.min_effect, model.features)
-        assert tuple(score.name for score in measure.scores) == ranks.names
+        assert tuple(score.name for score in measure.scores) == of.names
+        assert [score.unit == "share" for score in measure.scores] == of.rates.tolist()
+        assert follows(measure.scores).tolist() == scored.followed(of.names, 1).tolist()
         for at in range(3):
             rows = [{"x": x} for x in after[stream, 20 * at : 20 * (at + 1)].tolist()]
             seen = measure.measure(summary(rows))

@@ -98,6 +98,19 @@ def test_a_collapse_onto_the_quartiles_is_seen_by_the_tails() -> None:
     assert abs(seen["tails"]) > 0.2
 
 
+@pytest.mark.parametrize("values", [(0.0, 1.0), (1.0, 2.0), (-3.0, 0.5)])
+def test_one_of_two_values_is_one_share(values: tuple[float, float]) -> None:
+    low, high = values
+    seen = measured(Numeric(), [low] * 90 + [high] * 10, [low] * 6 + [high] * 3 + [high + 9.0])
+    assert seen == {"location": 0.4, "above_maximum": 0.1, "below_minimum": 0.0}
+
+
+def test_a_year_is_no_flag_though_it_fills_two_bins() -> None:
+    years = [2015.0, 2025.0, 2050.0, 2055.0] * 50
+    assert measured(Numeric(), years, years)["location"] == pytest.approx(0.0, abs=0.01)
+    assert "tails" in measured(Numeric(), years, years)
+
+
 def test_values_beyond_the_reference_are_told_by_side() -> None:
     seen = measured(Numeric(), normal(1), [*normal(2, n=900), *[50.0] * 100])
     assert seen["above_maximum"] == pytest.approx(0.1, abs=0.01)

@@ -145,6 +145,16 @@ def test_a_season_is_known_to_its_error_and_has_no_steps(slice_ms: int) -> None:
     assert np.abs(soon - found).max() < 0.002
 
 
+def test_two_waves_of_a_week_are_no_trend() -> None:
+    first, late = START // HOUR_MS, np.linspace(0.0, WEEK, 40, endpoint=False)
+    level = np.cos(2 * np.pi * (first + np.arange(2 * WEEK)[:, None] + 0.5 + late) / WEEK)
+    values = level + 0.1 * noise("white", 2 * WEEK, 40, seed=11)
+    season = season_of(Record(first, np.ones_like(values), values), HOUR_MS)
+    assert (season.period == WEEK).all()
+    found = np.array([season.at((first + at) * HOUR_MS, HOUR_MS) for at in range(WEEK)])
+    assert np.square(found - level[:WEEK]).mean() < 0.001  # A line through them would leave 0.008.
+
+
 def test_a_slice_sees_the_mean_of_the_season_in_it() -> None:
     random = np.random.default_rng(3)
     season = Season(np.array([DAY, WEEK, 0]), np.zeros(3), *random.normal(size=(3, 9, 3)))

@@ -47,6 +47,12 @@ def test_a_shift_names_both_means_in_the_signals_own_unit() -> None:
     )
 
 
+def test_one_of_two_values_has_a_mean_too() -> None:
+    before, after = Level(9, 0.04, 0.04, 0.196), Level(9, 0.1, 0.1, 0.3)
+    said = sentence(Stream("m"), "labels", finding(unit="share", before=before, after=after))
+    assert said.startswith("m: label age rose: mean 0.04 -> 0.1 (+0.31 sd), sd 0.196 -> 0.3 since")
+
+
 def test_large_numbers_are_written_out() -> None:
     before, after = Level(9, 0, 1_234_567.8, 1820.4), Level(9, 0, 2e12, 9e4)
     said = sentence(Stream("m"), "features", finding(before=before, after=after))

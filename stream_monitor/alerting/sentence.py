@@ -82,7 +82,7 @@ def _what(finding: Finding) -> str:
     before, after = finding.before, finding.after
     if finding.check in _RATES:
         return _filled(_RATES[finding.check], before, after)
-    if finding.unit == "share":
+    if finding.unit == "share" and finding.score != "location":
         template = _SHAPES.get(finding.score, f"changed: {finding.score} {{before}} -> {{after}}")
         return _filled(template, before, after)
     if finding.score == "location":

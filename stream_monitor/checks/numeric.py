@@ -6,19 +6,23 @@ and the rates above its maximum and below its minimum. They are bounded, so no o
 
 Where a signal is far from zero with a small spread (a year, kelvin) the histogram has a handful of bins,
 and location is watched on the fine codes instead, in standard deviations of the reference.
+
+Where it has two values only (a flag, an error that is 0 or 1) all polynomials say the same. Then location is
+the share of the larger value, and the others are not there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_monitor.checks.base import Observations, Score, Unit, concatenate, rates
 from stream_monitor.events import Float64s, Int64s
 from stream_monitor.reference import Kind, Reference
-from stream_monitor.summary.codes import BINS, ZERO_BIN
+from stream_monitor.summary.codes import BINS, ZERO_BIN, fine_codes
 from stream_monitor.summary.summary import Count, Summary
 
 if TYPE_CHECKING:
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
 
 NAME = "drift"
 POLYNOMIALS = ("location", "spread", "skew", "tails")
+BEYOND = ("above_maximum", "below_minimum")
+FAR_OUT = ("skew", "tails", *BEYOND)
+"""What an excursion of the signal moves more than all else does."""
 NARROW_BINS = 12
 """A signal whose reference occupies at most this many bins, all of one sign, is located by fine codes."""
 NARROW_SD_CODES = 1.2
@@ -48,15 +55,22 @@ class NumericMeasure:
         np.minimum.at(self._lowest, where, bins)
         np.maximum.at(self._highest, where, bins)
         self._find_narrow(reference.summary, np.bincount(where, minlength=k))
-        self.scores = [
-            Score(NAME, signal, name, Unit.SD if narrow and name == "location" else Unit.RANK, dead)
-            for name, dead in zip(POLYNOMIALS, [min_effect.location] + [min_effect.shape] * 3, strict=True)
-            for signal, narrow in zip(self._signals, self._narrow, strict=True)
-        ] + [
-            Score(NAME, signal, name, Unit.SHARE, min_effect.rate)
-            for name in ("above_maximum", "below_minimum")
-            for signal in self._signals
+        one, three = np.ones(k, np.bool_), ~self._binary
+        self._watched = np.concatenate((one, three, three, three, one, one))
+        self.scores = self._scores(min_effect)
+
+    def _scores(self, min_effect: MinEffect) -> list[Score]:
+        of_share = min(min_effect.location, min_effect.share)
+        found = [
+            Score(NAME, signal, "location", Unit.SHARE, of_share)
+            if binary
+            else Score(NAME, signal, "location", Unit.SD if narrow else Unit.RANK, min_effect.location)
+            for signal, binary, narrow in zip(self._signals, self._binary, self._narrow, strict=True)
         ]
+        others = dict.fromkeys(POLYNOMIALS[1:], (Unit.RANK, min_effect.shape))
+        others |= dict.fromkeys(BEYOND, (Unit.SHARE, min_effect.rate))
+        found += [Score(NAME, signal, name, *of) for name, of in others.items() for signal in self._signals]
+        return [score for score, watched in zip(found, self._watched, strict=True) if watched]
 
     @property
     def unwatchable(self) -> list[str]:
@@ -76,13 +90,18 @@ class NumericMeasure:
             (4.375 * square - 3.75) * square + 0.375,
         )
         parts = [_moments(n, where, counts, values, k) for values in polynomials]
-        parts[0] = self._located(parts[0], summary)
         bins = keys % BINS
-        parts += [
-            rates(_sums(where, counts * outside, k), n)
-            for outside in (bins > self._highest[where], bins < self._lowest[where])
-        ]
-        return concatenate(parts)
+        larger, above, below = (
+            rates(_sums(where, counts * hit, k), n)
+            for hit in (
+                bins > self._lowest[where],
+                bins > self._highest[where],
+                bins < self._lowest[where],
+            )
+        )
+        parts[0] = _either(self._binary, larger, self._located(parts[0], summary))
+        found, watched = concatenate([*parts, above, below]), self._watched
+        return Observations(found.n[watched], found.mean[watched], found.m2[watched])
 
     def _local(self, summary: Summary) -> tuple[Int64s, Float64s, Int64s]:
         """The histogram under this table's own signal numbers: keys, counts, signal number per key."""
@@ -106,9 +125,10 @@ class NumericMeasure:
     def _find_narrow(self, reference: Summary, occupied: Int64s) -> None:
         n, mean, variance = self._fine(reference)
         one_sign = (self._lowest > ZERO_BIN) | (self._highest < ZERO_BIN)
+        self._binary = (occupied == 2) & (self._two_values(reference) | ~one_sign)
         varies = variance > 0.0
         few = (occupied <= NARROW_BINS) & one_sign & (n > 0)
-        self._narrow = few & varies
+        self._narrow = few & varies & ~self._binary
         self._blind = few & self._not_constant(reference) & (np.sqrt(variance) < NARROW_SD_CODES)
         self._fine_mean = mean
         self._fine_sd = np.sqrt(np.where(varies, variance, 1.0))
@@ -118,6 +138,18 @@ class NumericMeasure:
         for row, name in enumerate(reference.signals):
             if (at := self._position.get(name)) is not None:
                 found[at] = reference.minimum[row] < reference.maximum[row]
+        return found
+
+    def _two_values(self, reference: Summary) -> np.ndarray:
+        """Whether all fine codes are the least or the greatest: no (g - least)(g - greatest) is below 0."""
+        found = np.zeros(len(self._signals), np.bool_)
+        for row, name in enumerate(reference.signals):
+            if (at := self._position.get(name)) is None or not (n := int(reference.numbers[row])):
+                continue
+            ends = fine_codes(np.array([reference.minimum[row], reference.maximum[row]]))
+            least, greatest = ends.tolist()
+            total, squares = int(reference.counts[row, Count.FINE_SUM]), reference.fine_squares(row)
+            found[at] = squares - (least + greatest) * total + n * least * greatest == 0
         return found
 
     def _fine(self, summary: Summary) -> tuple[Float64s, Float64s, Float64s]:
@@ -138,11 +170,13 @@ class NumericMeasure:
             return by_rank
         n, mean, variance = self._fine(summary)
         shifted = (mean - self._fine_mean) / self._fine_sd
-        return Observations(
-            by_rank.n,
-            np.where(self._narrow, shifted, by_rank.mean),
-            np.where(self._narrow, n * variance / self._fine_sd**2, by_rank.m2),
-        )
+        return _either(self._narrow, Observations(n, shifted, n * variance / self._fine_sd**2), by_rank)
+
+
+def _either(which: NDArray[np.bool_], first: Observations, second: Observations) -> Observations:
+    return Observations(
+        second.n, np.where(which, first.mean, second.mean), np.where(which, first.m2, second.m2)
+    )
 
 
 def _moments(n: Float64s, where: Int64s, counts: Float64s, values: Float64s, k: int) -> Observations:
@@ -155,6 +189,16 @@ def _moments(n: Float64s, where: Int64s, counts: Float64s, values: Float64s, k: 
 def _sums(where: Int64s, weights: Float64s, k: int) -> Float64s:
     """Floats, also where there is nothing to add."""
     return np.bincount(where, weights, k).astype(np.float64, copy=False)
+
+
+def follows(scores: Sequence[Score]) -> Int64s:
+    """Of each score the number of the one that it remembers as, or -1; (scores,).
+
+    Where a signal with a memory stays far out for a while, so do these; and that is too rare to be learned.
+    """
+    located = {one.signal: at for at, one in enumerate(scores) if (one.check, one.name) == (NAME, "location")}
+    found = [located.get(one.signal, -1) if one.name in FAR_OUT else -1 for one in scores]
+    return np.array(found, np.int64)
 
 
 class Numeric:

@@ -23,7 +23,7 @@ from stream_monitor.checks.budget import Pace
 from stream_monitor.checks.calm import Calm
 from stream_monitor.checks.course import Blocks, Course
 from stream_monitor.checks.history import History
-from stream_monitor.checks.numeric import NumericMeasure
+from stream_monitor.checks.numeric import NumericMeasure, follows
 from stream_monitor.checks.onset import onset
 from stream_monitor.checks.period import Period
 from stream_monitor.checks.shares import shares
@@ -323,8 +323,8 @@ class Watch:
         )
 
     def _began(self, at: int) -> tuple[int, int, int, Shape | None]:
-        """Since when, earliest and latest: by the course, where that was gradual, or where a detector compares
-        with one level for ever, and may tell late of what began long ago; else as the detector says."""
+        """Since when, earliest and latest: by the course, where that was gradual, or where a detector has one
+        level for ever, and may tell late of what began long ago; else as the detector says."""
         since, earliest, latest = (int(self._pending[name][at]) for name in ("since", "earliest", "latest"))
         blocks = self._course.of(at)
         found = onset(blocks, since, self._calm(at, blocks.take(blocks.end <= since)))
@@ -373,6 +373,8 @@ class Watch:
                 n = self._baseline.n[watched]
                 level = np.where(n > 0, ((self._baseline.mean - offset) / unit)[watched], np.nan)
                 params["level"] = (level, n) if configured.name in SEASONAL else level
+        if configured.name == "scan":
+            params["follows"] = follows([self.scores[at] for at in watched.tolist()])
         if configured.name in SEASONAL:
             start_ms = self._last + self._slice_ms
             return SEASONAL[configured.name](scores, slice_ms=self._slice_ms, start_ms=start_ms, **params)

@@ -30,7 +30,7 @@ class Changes:
 
     Times are in slices ago, empty and skipped slices included: ``since`` is where the changed window
     begins, 0 if the current slice is its first. ``earliest >= since >= latest`` is an interval of
-    about 95 % for it. ``before`` and ``after`` are the two sides of that cut, in events.
+    90 % or more for it. ``before`` and ``after`` are the two sides of that cut, in events.
     ``statistic`` has exceeded ``threshold``, both in the detector's own terms (NaN: it has none).
     """
 

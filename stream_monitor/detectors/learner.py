@@ -23,12 +23,13 @@ class Learner:
 
     learn: None for until ``begin`` is called. share: which signals are rates of events that are 0 or 1, (S,).
     level: what signals are compared with, known before, as the means (S,) of so many events (S,); NaN: to be
-    learned. ``watched`` (S,) says of which the ``noise`` is known.
+    learned. follows: the signal, seen in the same slices, whose memory each has at the least; -1: its own
+    only, (S,). ``watched`` (S,) says of which the ``noise`` is known.
 
     Where ``begin`` ends learning after less than ENOUGH slices, how far a signal moves by itself is estimated
     anew each time that twice as many were seen. Its level stays.
 
-    Memory: 16 KB a signal until all is known of all; 2 KB then, and 0.1 KB for each doubling of a step.
+    Memory: 16 KB a signal until all is known of all; 3 KB then, and 0.2 KB for each doubling of a step.
     """
 
     def __init__(
@@ -37,11 +38,15 @@ class Learner:
         learn: int | None,
         share: NDArray[np.bool_],
         level: tuple[Float64s, Float64s] | None = None,
+        follows: Int64s | None = None,
     ) -> None:
         if learn is not None and learn < STEPS_MIN:
             raise ValueError(f"learn: expected at least {STEPS_MIN}, got {learn}")
         self.signals = signals
         self.share = share
+        self.follows: Int64s = np.full(signals, -1) if follows is None else follows
+        if (self.follows >= signals).any():
+            raise ValueError(f"follows: expected signals below {signals}, got {self.follows.max()}")
         self.noise = Noise.none(signals)
         self.watched: NDArray[np.bool_] = np.zeros(signals, np.bool_)
         mean, n = np.full((2, signals), np.nan) if level is None else level
@@ -91,6 +96,8 @@ class Learner:
             for several, learned in self._learning.groups(these) if these.size else ():
                 noise = self._leveled(several, self._noise(several, learned))
                 self.noise = self.noise.with_signals(several, noise)
+        led = signals[self.follows[signals] >= 0]
+        self.noise = self.noise.remembering(led, self.follows[led])
         self.watched[signals] = True
         self._due[signals] = np.where(self._goes_on(signals), 2 * self._learning.slices[signals], 0)
         if not self._due.any():
@@ -113,7 +120,7 @@ class Learner:
 
     @property
     def nbytes(self) -> int:
-        parts = self.noise, self._learning, self.share, self.watched, self._level, self._due
+        parts = self.noise, self._learning, self.share, self.follows, self.watched, self._level, self._due
         return sum(part.nbytes for part in parts)
 
     @staticmethod
@@ -125,7 +132,7 @@ class Learner:
         """Bound on ``nbytes`` once so many slices with events were seen."""
         levels = self.levels_max(slices)
         learning = 16 * STEPS_MAX + 40 * (levels - LEVELS) + 40
-        return self.signals * (learning + levels * 24 * len(SIZES) + 74)
+        return self.signals * (learning + levels * 24 * len(SIZES) + 82)
 
     def snapshot(self) -> Snapshot:
         """Arrays copied."""
@@ -135,6 +142,7 @@ class Learner:
             "due": self._due.copy(),
             "level": self._level.copy(),
             "share": self.share.astype(np.int64),
+            "follows": self.follows.copy(),
             "watched": self.watched.astype(np.int64),
             **prefixed(parts),
         }
@@ -144,7 +152,7 @@ class Learner:
         """Raises FormatError, KeyError, TypeError or ValueError if it is no snapshot of a learner."""
         signals = len(snapshot["share"])
         share, watched = (restored(snapshot, name, np.int64, (signals,)) > 0 for name in ("share", "watched"))
-        learner = cls(signals, None, share)
+        learner = cls(signals, None, share, follows=restored(snapshot, "follows", np.int64, (signals,)))
         learner._enough, learner.watched = int(snapshot["enough"]), watched
         learner._due = restored(snapshot, "due", np.int64, (signals,))
         learner._level = restored(snapshot, "level", np.float64, (2, signals))

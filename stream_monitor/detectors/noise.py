@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -15,14 +15,14 @@ from stream_monitor.detectors.sums import SIZES
 from stream_monitor.detectors.thresholds import height, of_estimate
 
 STEPS_MIN = 32
-LEVELS = 10
-"""Windows of up to 8 x 2^(LEVELS - 1) steps."""
-SPENT = 0.7
+LEVELS = 9
+"""Windows of up to 16 x 2^(LEVELS - 1) steps."""
+SPENT = 0.5
 """Windows overlap: of the false alarms that their bounds add up to, so much is spent, or less."""
 AVERAGED = 64
 ALL = slice(None)
 _TINY = 1e-200
-_LATER = np.flatnonzero(SIZES >= 6)
+_LATER = np.flatnonzero(SIZES >= 12)
 """Of longer blocks only the windows that shorter blocks do not have."""
 
 
@@ -100,6 +100,18 @@ class Noise:
             found[name] = mine.copy()
             found[name][..., signals] = new
         return Noise(**found)
+
+    def remembering(self, signals: Int64s, others: Int64s) -> Noise:
+        """The same, but the level of each of ``signals`` (s,) moves at least as that of its other one (s,)
+        does, both against the variance of an event."""
+        if not signals.size:
+            return self
+        event = self.within + (self.between[0, 0] if self.levels else 0.0)
+        ratio = event[signals] / np.maximum(event[others], _TINY)
+        between, error = self.between.copy(), self.error.copy()
+        between[..., signals] = np.maximum(between[..., signals], between[..., others] * ratio)
+        error[signals] = np.maximum(error[signals], error[others] * ratio)
+        return replace(self, between=between, error=error)
 
     @property
     def nbytes(self) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import xlogy
 
 from stream_monitor.detectors.base import Float64s
+
+_TINY = 1e-200
 
 
 def nearest(level: Float64s, n: Float64s, dead: Float64s) -> Float64s:
@@ -20,6 +21,8 @@ def deviance(rate: Float64s, null: Float64s, within: Float64s) -> Float64s:
     deviations: times ``within``, the variance of an event."""
     rate = np.clip(rate, 0.0, 1.0)
     null = np.clip(rate, *null)
-    gain = xlogy(rate, rate / null) + xlogy(1.0 - rate, (1.0 - rate) / (1.0 - null))
+    misses = 1.0 - rate
+    gain = rate * np.log(np.maximum(rate, _TINY) / null)
+    gain += misses * np.log(np.maximum(misses, _TINY) / (1.0 - null))
     found: Float64s = 2.0 * np.maximum(gain, 0.0) * within
     return found

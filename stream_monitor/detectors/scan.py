@@ -24,6 +24,8 @@ from stream_monitor.detectors.noise import Noise
 from stream_monitor.detectors.rates import deviance, nearest
 from stream_monitor.detectors.sums import BLOCKS, SIZES, Sums, Windows
 
+UNLIKELY = 0.4
+"""A change may have begun with any window whose squared deviation is so much of the one that was found."""
 _TINY = 1e-200
 
 
@@ -42,7 +44,8 @@ class Scan:
     Promise: on a stationary signal whose memory is short against what was learned (D, the inflation, below
     1 / 25 of the slices), noise alone raises fewer than one change in ``run_length`` slices, whatever the
     signal's dependence is and however many events its slices have, down to one. For rates near 0 or 1 the
-    deviance takes the place of the squared deviation, for their noise is not Gaussian.
+    deviance takes the place of the squared deviation, for their noise is not Gaussian. What was too rare
+    to learn its memory is taken for independent, or for as dependent as the signal that it ``follows``.
 
     The first ``learn`` slices are taken for healthy: the level, the spread of events, and how far the level
     moves by itself are learned from them (see ``dependence``), and no change is told. A jump in them widens
@@ -51,9 +54,11 @@ class Scan:
 
     run_length: slices between false changes, a number or an array (S,). learn: so many slices; None: until
     ``begin`` is called. dead: the level may move by this much, (S,). share: which signals are rates of events
-    that are 0 or 1, (S,). level: see Learner.
+    that are 0 or 1, (S,). follows: the signal whose memory each has at the least, -1: only its own, (S,).
+    level: see Learner.
 
-    Memory: 3 KB a signal and 0.2 KB for each doubling of a step; 16 KB while it learns. An update is O(K S).
+    Memory: 8 KB a signal and 0.8 KB for each doubling of a step; 16 KB more while it learns. An update is
+    O(K S).
 
     Source: Siegmund and Venkatraman, Ann. Statist. 23, 1995, for the scan; Chu, Stinchcombe and White,
     Monitoring Structural Change, Econometrica 64, 1996, for a level that is an estimate.
@@ -80,13 +85,16 @@ class Scan:
         dead: ArrayLike = 0.0,
         share: ArrayLike = False,
         level: tuple[Float64s, Float64s] | None = None,
+        follows: ArrayLike = -1,
     ) -> None:
         self.signals = signals
         self.run_length = each(run_length, signals)
         self.dead = each(dead, signals)
         if not ((self.run_length >= 1).all() and (self.dead >= 0).all()):
             raise ValueError(f"scan: expected run_length >= 1 and dead >= 0, got {run_length!r} and {dead!r}")
-        self._learner = self._learns(signals, learn, each(share, signals) > 0, level)
+        rates = np.broadcast_to(np.asarray(share, np.bool_), signals).copy()
+        leads = np.broadcast_to(np.asarray(follows, np.int64), signals).copy()
+        self._learner = self._learns(signals, learn, rates, level, leads)
         self._heights = self.noise.heights(self.run_length)
         self._sums = Sums(signals, 0)
         self._limits = list[_Limit]()
@@ -99,8 +107,9 @@ class Scan:
         learn: int | None,
         share: NDArray[np.bool_],
         level: tuple[Float64s, Float64s] | None,
+        follows: Int64s,
     ) -> Learner:
-        return Learner(signals, learn, share, level)
+        return Learner(signals, learn, share, level, follows)
 
     @property
     def noise(self) -> Noise:
@@ -240,14 +249,15 @@ class Scan:
             level[there], size[there] = windows.level, self._limits[windows.level].looked[best]
             n[there], total[there] = windows.n[best, of], windows.total[best, of]
         first, after = self._sums.began(level, SIZES[size], changed)
-        self._sums.reset(changed)
         mean = total / n
         off = self._margin(changed, level, size, n, mean - noise.mean[changed]) + (1 << level)
         heights = self._heights[level, size, changed]
+        earliest = np.minimum(after - off, self._earliest(changed, highest))
+        self._sums.reset(changed)
         return Changes(
             signal=changed,
             since=self._current - first,
-            earliest=self._current - after + off,
+            earliest=self._current - earliest,
             latest=np.maximum(self._current - first - off, 0),
             before_n=noise.n[changed],
             before_mean=noise.mean[changed],
@@ -256,6 +266,23 @@ class Scan:
             statistic=np.sqrt(highest * heights),
             threshold=np.sqrt(heights),
         )
+
+    def _earliest(self, changed: Int64s, highest: Float64s) -> Int64s:
+        """Where the longest window begins that is unlikely, too, (k,).
+
+        A short window is often the first to pass by chance, though the level had moved before.
+        """
+        found = np.full(self.signals, self._current + 1)
+        least = np.zeros(self.signals)
+        least[changed] = UNLIKELY * highest
+        for level, limit in enumerate(self._limits):
+            of, windows = self._sums.latest(level, changed, limit.size)
+            near = self._ratio(windows) >= least[of]
+            for size, unlikely in zip(limit.size, near, strict=True):
+                alike = of[unlikely]
+                _, after = self._sums.began(np.full(len(alike), level), np.full(len(alike), size), alike)
+                found[alike] = np.minimum(found[alike], after)
+        return found[changed]
 
     def _margin(self, signal: Int64s, level: Int64s, size: Int64s, n: Float64s, shift: Float64s) -> Int64s:
         length = SIZES[size] << level

@@ -134,7 +134,7 @@ def season_of(record: Record, width: int) -> Season:
     often = record.n.sum(axis=0) / np.maximum((record.n > 0).sum(axis=0), 1)
     weights = np.minimum(record.n, often)
     hourly = Hourly(phase, weights, record.mean, cell)
-    trend, jumps = _trend(hourly)
+    trend, jumps = _trend(hourly, DAY)
     if 2 * cell < DAY * HOUR_MS:
         steady = hourly.less(trend + jumps)
         day = waves_of(steady, DAY)
@@ -142,7 +142,8 @@ def season_of(record: Record, width: int) -> Season:
         season = season.with_signals(there.nonzero()[0], _season(steady, day.shrunk(), there))
         known = day._replace(height=day.height * there)
     if length >= WEEKS_MIN * WEEK and 2 * cell < WEEK * HOUR_MS:
-        hourly = hourly.less(trend)
+        # A part of a week's wave is a line through two of them, and would be missing from the season.
+        hourly = hourly.less(_trend(hourly, WEEK)[0])
         week = waves_of(hourly, WEEK)
         only = np.arange(1, len(week.height) + 1) % (WEEK // DAY) > 0
         there = (week.kinds(only.nonzero()[0]).presence < LEVEL) & _foretells(hourly, week, known)
@@ -177,15 +178,15 @@ def _height(hourly: Hourly, period: int, kinds: int) -> NDArray[np.complex128]:
     return found
 
 
-def _trend(hourly: Hourly) -> tuple[Float64s, Float64s]:
-    """The line through the record, and its jumps: neither is a season."""
+def _trend(hourly: Hourly, period: int) -> tuple[Float64s, Float64s]:
+    """The line through what the hours of a period leave of the record, and its jumps: neither is a season."""
     length = len(hourly.phase)
     line = np.arange(length)[:, None] - (length - 1) / 2
     trend, jumps = np.zeros((2, *hourly.values.shape))
     for _ in range(PASSES):
-        rest = hourly.less(trend + jumps).rest(DAY) + jumps
+        rest = hourly.less(trend + jumps).rest(period) + jumps
         trend = trend + line * ((rest * line).sum(axis=0) / (line * line).sum(axis=0))
-        rest = hourly.less(trend + jumps).rest(DAY) + jumps
+        rest = hourly.less(trend + jumps).rest(period) + jumps
         jumps = rest - demeaned(rest)[0]
     return trend, jumps
 

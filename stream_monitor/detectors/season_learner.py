@@ -36,8 +36,9 @@ class SeasonLearner(Learner):
         slice_ms: int = 1_000,
         start_ms: int = 0,
         level: tuple[Float64s, Float64s] | None = None,
+        follows: Int64s | None = None,
     ) -> None:
-        super().__init__(signals, learn, share, level)
+        super().__init__(signals, learn, share, level, follows)
         if not 0 < slice_ms <= WEEK * HOUR_MS:
             raise ValueError(f"slice_ms: expected 1 to {WEEK * HOUR_MS}, got {slice_ms}")
         self.slice_ms, self.start_ms = slice_ms, start_ms

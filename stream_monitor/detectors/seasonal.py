@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_monitor.detectors.base import Float64s
+from stream_monitor.detectors.base import Float64s, Int64s
 from stream_monitor.detectors.scan import Scan
 from stream_monitor.detectors.season import Season
 from stream_monitor.detectors.season_learner import SeasonLearner
@@ -47,8 +47,9 @@ class Seasonal(Scan):
         learn: int | None,
         share: NDArray[np.bool_],
         level: tuple[Float64s, Float64s] | None,
+        follows: Int64s,
     ) -> SeasonLearner:
-        return SeasonLearner(signals, learn, share, *self._time, level)
+        return SeasonLearner(signals, learn, share, *self._time, level, follows)
 
     @property
     def season(self) -> Season:

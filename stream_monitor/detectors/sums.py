@@ -9,8 +9,8 @@ import numpy as np
 
 from stream_monitor.detectors.base import Float64s, Int64s, Snapshot, restored
 
-SIZES = np.array([1, 2, 3, 4, 6, 8])
-"""Blocks in a window."""
+SIZES = np.array([1, 2, 3, 4, 6, 8, 12, 16])
+"""Blocks in a window: one of many slices is looked at again after a twelfth of its length, or sooner."""
 BLOCKS = int(SIZES[-1])
 """Kept of each length."""
 _NEVER = np.iinfo(np.int64).max
@@ -35,7 +35,7 @@ class Windows(NamedTuple):
 class Sums:
     """Blocks of 2^0, .. 2^(levels - 1) slices, the last BLOCKS of each length, of S signals.
 
-    Slices without events are in none. Windows are given when their last block is complete. Memory: 320 bytes
+    Slices without events are in none. Windows are given when their last block is complete. Memory: 640 bytes
     x levels x S. Adding a slice is O(S), amortized, and three times as fast where no signal ever missed one.
     """
 
@@ -82,6 +82,12 @@ class Sums:
         blocks = self._values[:, level, (clock - ages) % BLOCKS, of]
         n, total, squares = np.cumsum(blocks, axis=1)[:, size - 1]
         return Windows(level, size, of, n, total, squares)
+
+    def latest(self, level: int, signals: Int64s, size: Int64s) -> tuple[Int64s, Windows]:
+        """Those of ``signals`` that have any blocks, and their windows up to the last one."""
+        clock = (self.count[signals] >> level) - 1
+        there = self._values[0, level, clock % BLOCKS, signals] > 0
+        return signals[there], self._windows(level, signals[there], clock[there], size)
 
     def began(self, level: Int64s, size: Int64s, signal: Int64s) -> tuple[Int64s, Int64s]:
         """Of one window of each signal (k,) the first slice, and the one after the last seen before it."""
