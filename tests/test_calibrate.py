@@ -14,12 +14,14 @@ from scipy.signal import lfilter
 from scipy.stats import poisson
 
 from stream_monitor import cli
+from stream_monitor.config import Budget
+from stream_monitor.config.values import DAY_MS
 from stream_monitor.monitor import Monitor
 from stream_monitor.trials.healthy import Raised, poisson_interval
 from tests.test_replay import write
 
 START, SLICE_MS, EVENTS = 1_767_225_600_000, 10_000, 6
-LEARNED = 2_900
+LEARNED = 1_200
 """Slices: more than are learned from."""
 HOUR = 360
 Event = dict[str, Any]
@@ -68,7 +70,9 @@ def test_alerts_are_held_against_what_the_thresholds_allow(report: tuple[dict[st
     assert model["alerts"] == sum(model["checks"].values())
     low, high = model["interval"]
     assert low <= model["alerts"] <= high
-    assert model["allowed"] > 0
+    a_week = model["allowed"] / model["weeks_watched"]
+    assert model["budget"] == {"false_alarms": 1.0, "per_ms": 7 * DAY_MS}
+    assert 0.8 < a_week < 1.05
     assert 0 < model["weeks_watched"] < report[0]["history"]["weeks"]
     assert not model["over"]
 
@@ -119,9 +123,9 @@ def test_what_is_still_learned_is_a_blind_spot_and_without_a_scan_nothing_is_cla
 
 
 def test_over_is_more_than_chance_makes_of_what_is_allowed() -> None:
-    assert Raised("m", Counter(drift=10), 10, 2.0, 1.0).over
-    assert not Raised("m", Counter(drift=3), 3, 2.0, 1.0).over
-    assert not Raised("m", Counter(drift=10), 10, None, 0.0).over
+    assert Raised("m", Counter(drift=10), 10, 2.0, 1.0, Budget()).over
+    assert not Raised("m", Counter(drift=3), 3, 2.0, 1.0, Budget()).over
+    assert not Raised("m", Counter(drift=10), 10, None, 0.0, Budget()).over
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 100])

@@ -161,9 +161,12 @@ class Watch:
             detector.rate(np.maximum(often / shares(scores), 1.0))
 
     @property
-    def detectors(self) -> list[Detector]:
-        """In the order of the configuration; their signals are ``scores``."""
-        return list(self._detectors)
+    def detectors(self) -> list[tuple[Detector, list[Score]]]:
+        """In the order of the configuration, each with the scores that are its signals."""
+        return [
+            (detector, [self.scores[at] for at in watched.tolist()])
+            for detector, watched in zip(self._detectors, self._watched, strict=True)
+        ]
 
     @property
     def unwatchable(self) -> list[str]:

@@ -100,7 +100,8 @@ def _allowed(one: Raised) -> str:
     if one.allowed is None:
         return "no scan watches it, so there is no number to hold this against"
     verdict = "MORE than allowed" if one.over else "no more than chance makes of it"
-    return f"{one.allowed:.2g} are allowed in {one.weeks:.3g} weeks of watching: {verdict}"
+    budget = f"budget {one.budget.false_alarms:g} in {duration_text(one.budget.per_ms)}"
+    return f"{one.allowed:.2g} are allowed in {one.weeks:.3g} weeks of watching ({budget}): {verdict}"
 
 
 def _cells(one: Sight) -> list[str]:
@@ -170,6 +171,7 @@ def document(
                 "checks": dict(sorted(one.checks.items())),
                 "interval": one.interval,
                 "allowed": one.allowed,
+                "budget": {"false_alarms": one.budget.false_alarms, "per_ms": one.budget.per_ms},
                 "weeks_watched": one.weeks,
                 "over": one.over,
             }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaincinv
 
+from stream_monitor.config import Budget
 from stream_monitor.detectors import Scan
 from stream_monitor.monitor import Monitor
 from stream_monitor.trials.verdict import PAGE, WEEK_MS, Told
@@ -18,14 +19,16 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """Of one model: alerts by check, how many of them are pages, and how many its scans were allowed in the
-    ``weeks`` that they watched; ``allowed`` is None where no scan did."""
+    """Of one model: alerts by check, how many of them are pages, and how many its scans were
+    allowed in the ``weeks`` that they watched; None where no scan did. That follows from the ``budget``.
+    """
 
     model: str
     checks: Counter[str]
     pages: int
     allowed: float | None
     weeks: float
+    budget: Budget
 
     @property
     def alerts(self) -> int:
@@ -52,7 +55,7 @@ def raised(monitor: Monitor, alerts: Sequence[Told]) -> list[Raised]:
     allowed, weeks = dict[str, float](), dict[str, float]()
     for stream, subject in monitor.decider.subjects():
         for watch in subject.watches:
-            for scan in watch.detectors:
+            for scan, _ in watch.detectors:
                 if isinstance(scan, Scan) and scan.signals:
                     model = stream.model
                     often = float((scan.watched / scan.run_length).sum())
@@ -61,7 +64,14 @@ def raised(monitor: Monitor, alerts: Sequence[Told]) -> list[Raised]:
                     weeks[model] = max(weeks.get(model, 0.0), slices * subject.slice_ms / WEEK_MS)
     models = sorted({*monitor.decider.models(), *checks})
     return [
-        Raised(model, checks[model], pages[model], allowed.get(model), weeks.get(model, 0.0))
+        Raised(
+            model,
+            checks[model],
+            pages[model],
+            allowed.get(model),
+            weeks.get(model, 0.0),
+            monitor.config.model(model).budget,
+        )
         for model in models
     ]
 

@@ -48,24 +48,25 @@ def sights(stream: Stream, subject: Subject, spans_ms: Sequence[int]) -> Iterato
     """
     found = {}
     for watch in subject.watches:
-        scan = next((one for one in watch.detectors if isinstance(one, Scan)), None)
-        if scan is None:
-            continue
-        shifts = _shifts(watch, scan, subject.slice_ms, spans_ms)
-        for name in sorted(watch.reference.kinds):
-            found[name] = _sight(stream, name, watch, scan, shifts)
+        for scan, scores in watch.detectors:
+            if isinstance(scan, Scan) and any(map(_tells, scores)):
+                shifts = _shifts(scan, scores, subject.slice_ms, spans_ms)
+                for name in sorted(watch.reference.kinds):
+                    found[name] = _sight(stream, name, watch, scan, scores, shifts)
     for name in subject.learning:
         none = ((None,) * len(CHANCES),) * len(spans_ms)
         found[name] = Sight(stream, name, "", "sd", none, none, LEARNING)
     yield from (found[name] for name in sorted(found))
 
 
-def _sight(stream: Stream, name: str, watch: Watch, scan: Scan, shifts: Float64s) -> Sight:
-    own = [(at, score) for at, score in enumerate(watch.scores) if score.signal == name]
-    drift = [at for at, score in own if score.check == "drift" and _tells(score)]
+def _sight(
+    stream: Stream, name: str, watch: Watch, scan: Scan, scores: Sequence[Score], shifts: Float64s
+) -> Sight:
+    own = [(at, score) for at, score in enumerate(scores) if score.signal == name]
+    drift = [at for at, score in own if _tells(score)]
     missing = [at for at, score in own if score.check == "missing"]
     at = max(drift, key=lambda one: float(shifts[-1, -1, one]), default=None)
-    unit = "share" if at is not None and watch.scores[at].unit == Unit.SHARE else "sd"
+    unit = "share" if at is not None and scores[at].unit == Unit.SHARE else "sd"
     of = np.full(shifts.shape[:2], np.inf) if at is None else shifts[..., at]
     blind = None
     if not (scan.noise.turnover > 0).any():
@@ -75,41 +76,40 @@ def _sight(stream: Stream, name: str, watch: Watch, scan: Scan, shifts: Float64s
     elif not of[-1, -1] <= (BLIND_SD if unit == "sd" else BLIND_SHARE):
         blind = "it moves too far by itself, or has too little traffic"
     lost = shifts[..., missing[0]] if missing else np.full(of.shape, np.inf)
-    return Sight(
-        stream, name, "" if at is None else watch.scores[at].name, unit, _plain(of), _plain(lost), blind
-    )
+    return Sight(stream, name, "" if at is None else scores[at].name, unit, _plain(of), _plain(lost), blind)
 
 
 def _tells(score: Score) -> bool:
-    return score.name == "location" or score.name.startswith("share of")
+    """Whether it says how far a signal has moved, in terms that a person has."""
+    return score.check == "drift" and (score.name == "location" or score.name.startswith("share of"))
 
 
 def _plain(shifts: Float64s) -> tuple[tuple[float | None, ...], ...]:
     return tuple(tuple(one if np.isfinite(one) else None for one in row) for row in shifts.tolist())
 
 
-def _shifts(watch: Watch, scan: Scan, slice_ms: int, spans_ms: Sequence[int]) -> Float64s:
+def _shifts(scan: Scan, scores: Sequence[Score], slice_ms: int, spans_ms: Sequence[int]) -> Float64s:
     """Of all scores (spans, chances, S), inf where none is found."""
-    found = np.full((len(spans_ms), len(CHANCES), len(watch.scores)), np.inf)
+    found = np.full((len(spans_ms), len(CHANCES), len(scores)), np.inf)
     for row, span_ms in enumerate(spans_ms):
         slices = np.floor(scan.busy * span_ms / slice_ms)
         for column, chance in enumerate(CHANCES):
-            found[row, column] = _in_time(watch, scan, slices, chance)
-    ranks = np.array([score.unit == Unit.RANK for score in watch.scores])
+            found[row, column] = _in_time(scan, scores, slices, chance)
+    ranks = np.array([score.unit == Unit.RANK for score in scores])
     found[..., ranks] = _as_normal(found[..., ranks])
     return found
 
 
-def _in_time(watch: Watch, scan: Scan, slices: Float64s, chance: float) -> Float64s:
+def _in_time(scan: Scan, scores: Sequence[Score], slices: Float64s, chance: float) -> Float64s:
     """What the scan finds, and the watch tells: its level is beyond the minimum effect by its own noise."""
     noise = scan.noise
-    share = np.array([score.unit == Unit.SHARE for score in watch.scores])
+    share = np.array([score.unit == Unit.SHARE for score in scores])
     heights = noise.heights(scan.run_length)
     seen = smallest_shift(noise, heights, slices=slices, chance=chance, dead=scan.dead, share=share)
     some = np.maximum(slices, 1.0)
     events = np.maximum(some * noise.n / np.maximum(noise.slices, 1.0), 1e-9)
     strays = ndtri(chance) * np.sqrt(noise.long_run / some + noise.error)
-    least = np.array([score.dead for score in watch.scores])
+    least = np.array([score.dead for score in scores])
     told: Float64s = np.maximum(seen, least + NOISE_SDS * np.sqrt(noise.within / events) + strays)
     return told
 
