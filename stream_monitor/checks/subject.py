@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stream_monitor.checks.period import Period
-from stream_monitor.checks.watch import Watch, needs_noise
+from stream_monitor.checks.watch import Watch
+from stream_monitor.checks.watcher import LEARN
 from stream_monitor.events import Finding
 from stream_monitor.reference import Reference
 from stream_monitor.summary.summary import Summary
@@ -72,13 +73,17 @@ class Subject:
         new = sorted(set(summary.signals) - known)
         if new:
             self._learners.append(Learner(start, summary.select(new)))
-        end, share = start + self._model.slice_ms, RANKED if needs_noise(self._model) else 1.0
+        end, share = start + self._model.slice_ms, self._ranked()
         for learner in [one for one in self._learners if one.period.holds(end, self._model.learn, share)]:
             self._learners.remove(learner)
             reference = Reference.of(learner.summary, self._declared)
             period = None if learner.period.holds(end, self._model.learn) else learner.period
             if reference.kinds:
                 self.watches.append(Watch(reference, self._model, self._declared, end, period))
+
+    def _ranked(self) -> float:
+        """The share of what is learned from that defines the scores."""
+        return RANKED if any(one.name in LEARN for one in self._model.detectors) else 1.0
 
     @property
     def signals(self) -> int:

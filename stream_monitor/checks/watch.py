@@ -9,7 +9,6 @@ change that is too small to matter never resets anything.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -23,27 +22,20 @@ from stream_monitor.checks.budget import Pace
 from stream_monitor.checks.calm import Calm
 from stream_monitor.checks.course import Blocks, Course
 from stream_monitor.checks.history import History
-from stream_monitor.checks.numeric import NumericMeasure, follows
+from stream_monitor.checks.numeric import NumericMeasure
 from stream_monitor.checks.onset import onset
 from stream_monitor.checks.period import Period
-from stream_monitor.checks.shares import shares
-from stream_monitor.detectors import Ks, Seasonal
-from stream_monitor.detectors.base import Changes, Detector, Learns
-from stream_monitor.detectors.noise import Noise
+from stream_monitor.checks.watcher import Watcher
+from stream_monitor.detectors.base import Changes, Detector
 from stream_monitor.events import Contributor, Finding, Float64s, Int64s, Level, Shape
 from stream_monitor.reference import Reference
 from stream_monitor.summary.summary import Summary
 
 if TYPE_CHECKING:
-    from stream_monitor.config import Detector as ConfiguredDetector
     from stream_monitor.config import ModelConfig, Signal
 
 NOISE_SDS = 3.0
 """The level since a change must be beyond the minimum effect by this many of its standard errors."""
-LEARN = frozenset({"scan", "cusum", "ewma", "eprocess", "ks"})
-"""Detectors that learn from slices as they come, how far a level moves by itself, and keep the budget."""
-SEASONAL: dict[str, type[Seasonal]] = {"scan": Seasonal, "ks": Ks}
-"""Those that learn a season, too."""
 REARM = 0.5
 """A finding is over when every score of it is back within this share of its minimum effect."""
 OPPOSITE = 0.1
@@ -108,10 +100,10 @@ class Watch:
         said = [[score[:4] for score in self.scores], [one.entry() for one in model.detectors]]
         self._watching = blake2b(repr(said).encode(), digest_size=8).hexdigest()
         self._period = period
-        self._names = [_label(one) for one in model.detectors]
-        self._watched = [_watched(one, self.scores) for one in model.detectors]
-        self._compare(self._measure(reference.summary), reference.summary.rows)
-        self._detectors = [self._make(one) for one in model.detectors]
+        baseline = self._measure(reference.summary)
+        known = baseline if period is None else None
+        self._watchers = [Watcher(one, self.scores, self._slice_ms, start, known) for one in model.detectors]
+        self._compare(baseline, reference.summary.rows)
         self._share_out()
         if period is None:
             self._begin()
@@ -122,17 +114,12 @@ class Watch:
         n = baseline.n
         variance = np.divide(baseline.m2, n, out=np.zeros_like(n), where=n > 0)
         self._sd = np.sqrt(np.maximum(variance, _least_variance(n)))
-        self._scales = [self._scale(one.name) for one in self._model.detectors]
+        for watcher in self._watchers:
+            watcher.compare(baseline, self._sd)
 
     def _begin(self) -> None:
-        """What was learned is what is watched against."""
-        for number, (one, detector) in enumerate(zip(self._model.detectors, self._detectors, strict=True)):
-            if one.name in LEARN:
-                assert isinstance(detector, Learns)
-                detector.begin()
-            else:
-                # What comes first is compared with the reference, and not only with what came before it.
-                self._detect(number, self._baseline)
+        for watcher in self._watchers:
+            watcher.begin(self._baseline)
 
     @property
     def learning(self) -> bool:
@@ -148,25 +135,14 @@ class Watch:
 
     def _share_out(self) -> None:
         """Slices without events raise nothing, so those that have some may raise more."""
-        kept = [
-            (detector, [self.scores[at] for at in watched.tolist()])
-            for one, detector, watched in zip(
-                self._model.detectors, self._detectors, self._watched, strict=True
-            )
-            if one.name in LEARN and "run_length" not in one.params
-        ]
-        often = self._slices * self._pace.share * len(kept)
-        for detector, scores in kept:
-            assert isinstance(detector, Learns)
-            detector.rate(np.maximum(often / shares(scores), 1.0))
+        kept = [watcher for watcher in self._watchers if watcher.keeps_budget]
+        for watcher in kept:
+            watcher.rate(self._slices * self._pace.share * len(kept))
 
     @property
     def detectors(self) -> list[tuple[Detector, list[Score]]]:
         """In the order of the configuration, each with the scores that are its signals."""
-        return [
-            (detector, [self.scores[at] for at in watched.tolist()])
-            for detector, watched in zip(self._detectors, self._watched, strict=True)
-        ]
+        return [(watcher.detector, watcher.scores) for watcher in self._watchers]
 
     @property
     def unwatchable(self) -> list[str]:
@@ -175,8 +151,8 @@ class Watch:
 
     def close(self, start: int, summary: Summary) -> list[Finding]:
         """One closed slice, in order of time. Slices without events need not be told."""
-        for detector in self._detectors:
-            detector.skip((start - self._last) // self._slice_ms - 1)
+        for watcher in self._watchers:
+            watcher.detector.skip((start - self._last) // self._slice_ms - 1)
         self._last = start
         if self._pace.passes(start, self._slice_ms, self._model.budget.per_ms):
             self._share_out()
@@ -185,22 +161,23 @@ class Watch:
             self._learn(self._period.and_(summary.rows), seen, summary)
             return []
         self._history.add(start, summary)
-        steady = self._without_season(seen)
+        steady = seen
+        for watcher in reversed(self._watchers):
+            steady = watcher.without_season(steady)
         self._pending["n"] += steady.n
         self._pending["total"] += steady.n * steady.mean
         self._course.add(start, steady.n, np.where(steady.n > 0, steady.n * steady.mean, 0.0))
-        for number in reversed(range(len(self._detectors))):
-            whole = isinstance(self._detectors[number], Seasonal)
-            changes = self._detect(number, seen if whole else steady)
+        for number, watcher in reversed(list(enumerate(self._watchers))):
+            changes = watcher.update(seen if watcher.takes_off_season else steady)
             if changes is not None:
                 self._note(number, changes, start)
         return self._judge(start, steady.n)
 
     def _learn(self, period: Period, seen: Observations, summary: Summary) -> None:
         """Detectors learn how healthy slices move, and the reference becomes that of all of them."""
-        for number, one in enumerate(self._model.detectors):
-            if one.name in LEARN:
-                self._detect(number, seen)
+        for watcher in self._watchers:
+            if watcher.learns:
+                watcher.update(seen)
         self._compare(self._baseline + seen, self._rows + summary.rows)
         self._history.learn(summary)
         self._period, end = period, self._last + self._slice_ms
@@ -210,47 +187,21 @@ class Watch:
             self._share_out()
             self._begin()
 
-    def _without_season(self, seen: Observations) -> Observations:
-        n, mean = seen.n.copy(), seen.mean.copy()
-        for detector, watched in reversed(list(zip(self._detectors, self._watched, strict=True))):
-            if isinstance(detector, Seasonal):
-                n[watched], mean[watched] = detector.without_season(seen.n[watched], seen.mean[watched])
-        return Observations(n, mean, seen.m2)
-
     def _measure(self, summary: Summary) -> Observations:
         return concatenate([measure.measure(summary) for measure in self._measures])
 
-    def _scale(self, detector: str) -> tuple[Float64s, Float64s]:
-        """Offset and unit of what a detector sees: the bounded score itself, which ADWIN's guarantee asks
-        for, as a share where its bounds are stated, or standard deviations of the reference, which
-        Page-Hinkley's thresholds are stated in."""
-        if detector == "page_hinkley":
-            return self._baseline.mean, self._sd
-        if detector == "eprocess":
-            ranks = np.array([score.unit == Unit.RANK for score in self.scores])
-            return np.where(ranks, -1.0, 0.0), np.where(ranks, 2.0, 1.0)
-        return np.zeros(len(self.scores)), np.ones(len(self.scores))
-
-    def _detect(self, number: int, seen: Observations) -> Changes | None:
-        (offset, unit), watched = self._scales[number], self._watched[number]
-        mean, m2 = (seen.mean - offset) / unit, seen.m2 / unit**2
-        changes = self._detectors[number].update(seen.n[watched], mean[watched], m2[watched])
-        return None if changes is None else replace(changes, signal=watched[changes.signal])
-
     def _note(self, number: int, changes: Changes, start: int) -> None:
         at, pending = changes.signal, self._pending
-        offset, unit = self._scales[number]
-        mean = changes.after_mean * unit[at] + offset[at]
-        direction = np.sign(mean - self._baseline.mean[at]).astype(np.int64)
+        direction = np.sign(changes.after_mean - self._baseline.mean[at]).astype(np.int64)
         # What is compared with one level for ever tells again what lasts: it began when it was told first.
         lasts = pending["changed"][at] & (direction == pending["direction"][at])
-        new = ~lasts if self._model.detectors[number].name in LEARN else np.ones_like(lasts)
+        new = ~lasts if self._watchers[number].learns else np.ones_like(lasts)
         for name in ("since", "earliest", "latest"):
             pending[name][at[new]] = start - getattr(changes, name)[new] * self._slice_ms
         pending["changed"][at] = True
         pending["direction"][at] = direction
         pending["n"][at] = changes.after_n
-        pending["total"][at] = changes.after_n * mean
+        pending["total"][at] = changes.after_n * changes.after_mean
         pending["statistic"][at] = changes.statistic
         pending["threshold"][at] = changes.threshold
         pending["detector"][at] = number
@@ -308,7 +259,7 @@ class Watch:
             after=Level(int(pending["n"][at]), float(reference_mean[at] + effect[at]), *after),
             effect=float(effect[at]),
             dead=score.dead,
-            detector=self._names[int(pending["detector"][at])],
+            detector=self._watchers[int(pending["detector"][at])].name,
             statistic=float(pending["statistic"][at]),
             threshold=float(pending["threshold"][at]),
             contributors=tuple(
@@ -331,7 +282,7 @@ class Watch:
         if found is None:
             return since, earliest, latest, None
         shape = Shape(found.kind, found.until, found.ended)
-        if found.kind == "gradual" or self._model.detectors[int(self._pending["detector"][at])].name in LEARN:
+        if found.kind == "gradual" or self._watchers[int(self._pending["detector"][at])].learns:
             return found.since, found.earliest, found.latest, shape
         return since, earliest, latest, shape
 
@@ -339,52 +290,20 @@ class Watch:
         """How a score moves by itself: as a detector learned it, or as it did before."""
         score = self.scores[at]
         share = score.unit == Unit.SHARE
-        for detector, watched in zip(self._detectors, self._watched, strict=True):
-            noise, place = getattr(detector, "noise", None), np.flatnonzero(watched == at)
-            if isinstance(noise, Noise) and place.size:
-                learned = Calm.learned(noise, int(place[0]), score.dead, share=share)
+        for watcher in self._watchers:
+            if (known := watcher.noise(at)) is not None:
+                learned = Calm.learned(*known, score.dead, share=share)
                 if learned is not None:
                     return learned
         level, n = float(self._baseline.mean[at]), max(float(self._baseline.n[at]), 1.0)
         variance = float(self._sd[at]) ** 2
         return Calm(level, variance / n, variance, 0.0, 1.0, score.dead, share).remembering(before)
 
-    def _make(self, configured: ConfiguredDetector) -> Detector:
-        """ADWIN's delta is the model's: its scores share it.
-
-        Page-Hinkley's defaults are in standard deviations of the reference: changes below 0.05 are tolerated,
-        and by Wald's approximation, exp(2 delta threshold) / (2 delta^2) events, a score of independent
-        events alarms once in 10^11.
-        """
-        params, watched = dict(configured.params), _watched(configured, self.scores)
-        scores = len(watched)
-        if configured.name == "adwin":
-            params["delta"] = params.get("delta", 0.002) / max(scores, 1)
-        if configured.name == "page_hinkley":
-            params = {"delta": 0.05, "threshold": 200.0} | params
-        if configured.name in LEARN:
-            params["run_length"] = params.get("run_length", 1e6) * max(scores, 1)
-            params["learn"] = None
-            offset, unit = self._scale(configured.name)
-            params["dead"] = (self._dead / unit)[watched]
-            if configured.name != "ks":
-                params["share"] = [self.scores[at].unit == Unit.SHARE for at in watched.tolist()]
-            if self._period is None:
-                n = self._baseline.n[watched]
-                level = np.where(n > 0, ((self._baseline.mean - offset) / unit)[watched], np.nan)
-                params["level"] = (level, n) if configured.name in SEASONAL else level
-        if configured.name == "scan":
-            params["follows"] = follows([self.scores[at] for at in watched.tolist()])
-        if configured.name in SEASONAL:
-            start_ms = self._last + self._slice_ms
-            return SEASONAL[configured.name](scores, slice_ms=self._slice_ms, start_ms=start_ms, **params)
-        return detectors.make(_label(configured), scores, params)
-
     def snapshot(self) -> dict[str, Any]:
         baseline, period = self._baseline, self._period
         return {
             "reference": self.reference.snapshot(),
-            "detectors": [detector.snapshot() for detector in self._detectors],
+            "detectors": [watcher.detector.snapshot() for watcher in self._watchers],
             "watching": self._watching,
             "history": self._history.snapshot(),
             "course": self._course.snapshot(),
@@ -408,21 +327,11 @@ class Watch:
         watch._compare(Observations(*baseline), rows)
         watch._slices, *pace = state["pace"]
         watch._pace = Pace.restore(pace)
-        watch._detectors = [detectors.restore(saved) for saved in state["detectors"]]
+        for watcher, saved in zip(watch._watchers, state["detectors"], strict=True):
+            watcher.detector = detectors.restore(saved)
         watch._pending = {name: state["pending"][name] for name, _ in _PENDING}
         watch._course = Course.restore(state["course"], len(watch.scores), model.slice_ms)
         return watch
-
-
-def needs_noise(model: ModelConfig) -> bool:
-    """Whether a detector learns how scores move, for which slices of healthy events are needed."""
-    return any(one.name in LEARN for one in model.detectors)
-
-
-def _watched(configured: ConfiguredDetector, scores: list[Score]) -> Int64s:
-    """Which scores a detector watches: ``ks`` those of distributions, any other all but these."""
-    edges = [score.check == distribution.NAME for score in scores]
-    return np.flatnonzero(np.array(edges, np.bool_) == (configured.name == "ks"))
 
 
 def _least_variance(n: np.ndarray) -> np.ndarray:
@@ -431,8 +340,3 @@ def _least_variance(n: np.ndarray) -> np.ndarray:
     least: np.ndarray = rate * (1.0 - rate)
     np.maximum(least, 1e-4, out=least)
     return least
-
-
-def _label(configured: ConfiguredDetector) -> str:
-    """The detector's name; of one of river's, the name it has there."""
-    return str(configured.river or configured.name)
