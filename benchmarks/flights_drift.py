@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from stream_monitor.alerting.alert import Alert
 
 SECTION = "flights"
 BATCH = 10_000
+MOMENT = timedelta(milliseconds=1)
 LEARN = "31d"
 SLICES = ("1d", "1h")
 DETECTORS: dict[str, list[str]] = {"scan": ["scan"], "adwin, page_hinkley": ["adwin", "page_hinkley"]}
@@ -40,7 +41,7 @@ Events = Iterable[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An alert. ``month``: of the slice that showed it, as in "2013-02"."""
+    """An alert. ``time``: the end of the slice that showed it; ``month``: of that slice, as in "2013-02"."""
 
     stream: str
     slice: str
@@ -60,10 +61,9 @@ def told(stream: str, events: Events, width: str, detectors: str, year: Year) ->
     for alert in _alerts(events, slice=width, detectors=DETECTORS[detectors]):
         verdict, why = judged(alert.finding, year)
         time = datetime.fromtimestamp(alert.time / 1000, UTC)
+        month = f"{time - MOMENT:%Y-%m}"
         told_of = alert.finding.signal, alert.check, alert.summary
-        found.append(
-            Told(stream, width, detectors, f"{time:%Y-%m}", f"{time:%Y-%m-%dT%H}", *told_of, verdict, why)
-        )
+        found.append(Told(stream, width, detectors, month, f"{time:%Y-%m-%dT%H}", *told_of, verdict, why))
     return found
 
 
@@ -92,19 +92,21 @@ def run(folder: Path, console: Console) -> Path:
     ]
     show(alerts, console)
     settings = {"learn": LEARN, "events": {name: len(events) for name, events in streams.items()}}
-    return results.save(SECTION, figures_of(alerts), settings, [alerts], folder)
+    lines = [one for one in alerts if one.detectors == "scan"]
+    return results.save(SECTION, figures_of(alerts), settings, [lines], folder)
 
 
 def figures_of(alerts: Sequence[Told]) -> dict[str, float]:
-    """By stream, slice, detectors and verdict: how many."""
-    counts = Counter((*_run_of(one), one.verdict) for one in alerts)
-    return {
-        f"{stream}_{width}_{'_'.join(DETECTORS[detectors])}_{verdict}": counts[
-            stream, width, detectors, verdict
-        ]
-        for stream, width, detectors in dict.fromkeys(map(_run_of, alerts))
-        for verdict in VERDICTS
-    }
+    """By stream, slice, detectors, and verdict or month: how many."""
+    figures: dict[str, float] = {}
+    months = sorted({one.month for one in alerts})
+    for run in dict.fromkeys(map(_run_of, alerts)):
+        own = [one for one in alerts if _run_of(one) == run]
+        stream, width, detectors = run
+        counts = Counter([*(one.verdict for one in own), *(one.month for one in own)])
+        key = f"{stream}_{width}_{'_'.join(DETECTORS[detectors])}"
+        figures |= {f"{key}_{name}": counts[name] for name in (*VERDICTS, *months)}
+    return figures
 
 
 def _run_of(one: Told) -> tuple[str, str, str]:
@@ -113,14 +115,14 @@ def _run_of(one: Told) -> tuple[str, str, str]:
 
 def show(alerts: Sequence[Told], console: Console) -> None:
     """Alerts by month, of each run; then those of the scan, one a line."""
-    months = [f"{month:02d}" for month in range(1, 13)]
-    table = Table(title="alerts by month of 2013: page + ticket + nobody")
+    months = sorted({one.month for one in alerts})
+    table = Table(title="alerts by month: page + ticket + nobody")
     table.add_column("stream, slice, detectors")
     for heading in (*months, "year"):
         table.add_column(heading, justify="right")
     for run in dict.fromkeys(map(_run_of, alerts)):
         own = [one for one in alerts if _run_of(one) == run]
-        by_month = [[one for one in own if one.month == f"2013-{month}"] for month in months]
+        by_month = [[one for one in own if one.month == month] for month in months]
         table.add_row(", ".join(run), *map(_cell, by_month), _cell(own))
     console.print(table)
     for one in alerts:

@@ -99,6 +99,7 @@ def test_a_feed_that_ends_is_told_judged_and_counted() -> None:
         "weather_1d_adwin_page_hinkley_page": 1,
         "weather_1d_adwin_page_hinkley_ticket": 0,
         "weather_1d_adwin_page_hinkley_nobody": 0,
+        "weather_1d_adwin_page_hinkley_2013-03": 1,
     }
     console = Console(record=True, width=200)
     show(

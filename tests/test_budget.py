@@ -25,12 +25,10 @@ def model(**settings: Any) -> ModelConfig:
 
 def allowed(subjects: list[Subject], slices: float) -> float:
     """False alarms in so many slices by what detectors are set to."""
-    return sum(
-        float((slices / detector.run_length).sum())
-        for subject in subjects
-        for watch in subject.watches
-        for detector in watch._detectors
-    )
+    detectors: list[Any] = [
+        detector for subject in subjects for watch in subject.watches for detector in watch._detectors
+    ]
+    return float(sum((slices / detector.run_length).sum() for detector in detectors))
 
 
 def watched(config: ModelConfig, rows: list[list[dict[str, Any]]], subject: Subject | None = None) -> Subject:
@@ -119,4 +117,4 @@ def test_the_streams_of_a_model_share_and_so_do_labels() -> None:
 
 def test_a_budget_is_slices_from_one_false_alarm_to_the_next() -> None:
     assert Budget().slices_between(1_000) == 7 * 86_400
-    assert Budget(false_alarms=4.0, per="1h").slices_between(100) == 9_000
+    assert Budget.model_validate({"false_alarms": 4.0, "per": "1h"}).slices_between(100) == 9_000

@@ -178,6 +178,17 @@ def test_a_ramp_is_never_sudden_and_gradual_once_it_shows(
 
 
 @NOISES
+def test_a_ramp_that_was_noted_when_it_was_nearly_over_is_placed_at_its_beginning(
+    noise: Noisy, calm: Calm
+) -> None:
+    age = 1_000
+    means = noise(np.random.default_rng(16), BEFORE + age) + moved(age, 5_000, calm, age)
+    found = said(means, calm, noted=BEFORE + age - 10)
+    assert share(found, "gradual") >= 0.95
+    assert covered(found) >= 0.95
+
+
+@NOISES
 def test_a_ramp_as_long_as_is_called_sudden_is_mostly_undecided(noise: Noisy, calm: Calm) -> None:
     age = 800
     over = int(SUDDEN_SHARE * age)

@@ -129,6 +129,16 @@ def test_what_went_gradually_is_said_to_have(shape: Shape | None, said: str) -> 
         assert alert["shape"] == {"kind": shape.kind, "until": until, "ended": ended}
 
 
+def test_a_distribution_is_told_by_the_share_that_moved_most() -> None:
+    moved: dict[str, Any] = {"before": Level(9, 0.25), "after": Level(9, 0.41)}
+    found = finding(check="distribution", score="share up to 40.5", unit="share", **moved)
+    said = sentence(Stream("churn"), "features", found)
+    assert said.startswith("churn: feature age has 41 % of its values up to 40.5 (was 25 %) since 2026-01-05")
+    schema = json.loads(files("stream_monitor").joinpath("schemas/alert.v1alpha.json").read_text())
+    alert = Alert(Stream("churn"), "features", found, "page").to_dict()
+    jsonschema.Draft202012Validator(schema).validate(alert)
+
+
 def test_a_rate_is_told_in_percent() -> None:
     said = sentence(
         Stream("churn"),

@@ -88,10 +88,10 @@ def test_a_slow_drift_is_found_though_each_of_its_steps_is_too_small() -> None:
 
 @pytest.mark.parametrize("detectors", [["scan"], ["adwin"]])
 def test_a_slow_drift_is_told_to_be_gradual_since_it_began(detectors: list[str]) -> None:
-    stream = learned(detectors=detectors, min_effect={"location": 0.5})
-    stream.send(0, 50)
+    stream = learned(detectors=detectors, min_effect={"location": 0.5, "shape": 3.0})
+    stream.send(0, 300)
     began = stream.slice * 1000
-    [finding, *_] = [found for step in range(120) for found in stream.send(0.02 * step, 1)]
+    [finding, *_] = [found for step in range(150) for found in stream.send(0.01 * step, 1)]
     assert finding.shape is not None
     assert (finding.shape.kind, finding.shape.until, finding.shape.ended) == ("gradual", None, None)
     assert finding.earliest <= began + 2_000

@@ -82,6 +82,9 @@ def _what(finding: Finding) -> str:
     before, after = finding.before, finding.after
     if finding.check in _RATES:
         return _filled(_RATES[finding.check], before, after)
+    if finding.check == "distribution":
+        edge = finding.score.removeprefix("share ")
+        return _filled(f"has {{after}} of its values {edge} (was {{before}})", before, after)
     if finding.unit == "share" and finding.score != "location":
         template = _SHAPES.get(finding.score, f"changed: {finding.score} {{before}} -> {{after}}")
         return _filled(template, before, after)

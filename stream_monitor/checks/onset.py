@@ -26,7 +26,7 @@ PLACE = 7.35
 STILL = 3.84
 """A ramp may still go on if that is worse by no more."""
 CONTEXT = 8
-"""The beginning is looked for so many times as long ago as a change was noted."""
+"""The beginning is looked for so many times as long ago as a change was noted, and further if it is there."""
 BEFORE_MIN = 32
 """Blocks from before a change was noted that are looked at, where there are as many."""
 ROUNDING = 1e-9
@@ -63,7 +63,25 @@ def onset(blocks: Blocks, noted: int, calm: Calm) -> Onset | None:
     early: of a slow change there is then little to see, and it is undecided.
     Cost: O(k^2) for k blocks that are looked at, 3 ms for 130.
     """
-    blocks = _around(blocks, noted)
+    blocks = blocks.take(blocks.n > 0)
+    first = _first_looked_at(blocks, noted)
+    found = _told_of(blocks.take(slice(first, None)), noted, calm)
+    while found is not None and first > 0 and found.earliest <= blocks.begin[first + 1]:
+        # What lies before may be as high: a slow change is noted long after it began.
+        first = max(2 * first - len(blocks.n), 0)
+        found = _told_of(blocks.take(slice(first, None)), noted, calm)
+    return found
+
+
+def _first_looked_at(blocks: Blocks, noted: int) -> int:
+    if not len(blocks.n):
+        return 0
+    first = int(np.searchsorted(blocks.end, noted - CONTEXT * (int(blocks.end[-1]) - noted), "right"))
+    least = int(np.searchsorted(blocks.end, noted, "right")) - BEFORE_MIN
+    return max(min(first, least), 0)
+
+
+def _told_of(blocks: Blocks, noted: int, calm: Calm) -> Onset | None:
     if len(blocks.n) < _BLOCKS_MIN:
         return None
     factor = _as_shares(blocks, noted, calm)
@@ -80,15 +98,6 @@ def onset(blocks: Blocks, noted: int, calm: Calm) -> Onset | None:
 def _fitted(blocks: Blocks, calm: Calm, factor: Float64s) -> _Fits:
     """With variances ``factor`` times as large as told, (k,), or more where the best fit leaves more."""
     return _Fits(blocks, calm, factor * _Fits(blocks, calm, factor).excess())
-
-
-def _around(blocks: Blocks, noted: int) -> Blocks:
-    blocks = blocks.take(blocks.n > 0)
-    if not len(blocks.n):
-        return blocks
-    first = int(np.searchsorted(blocks.end, noted - CONTEXT * (int(blocks.end[-1]) - noted), "right"))
-    least = int(np.searchsorted(blocks.end, noted, "right")) - BEFORE_MIN
-    return blocks.take(slice(max(min(first, least), 0), None))
 
 
 def _as_shares(blocks: Blocks, noted: int, calm: Calm) -> Float64s:

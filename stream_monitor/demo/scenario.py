@@ -29,7 +29,7 @@ class Scenario:
 
     seed: int
     seconds: int = 30
-    rate: int = 400
+    rate: int = 800
     start_ms: int = 1_767_225_600_000
     drift: bool = True
 

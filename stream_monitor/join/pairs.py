@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ from stream_monitor.summary.wire import SIGNAL_LIMIT_MAX
 
 if TYPE_CHECKING:
     from stream_monitor.config import Config, ModelConfig, Quality
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 LABELS_ROLE = "labels"
 """The role of the stream that labels themselves are: Stream(model or "", "", LABELS_ROLE)."""
@@ -55,6 +58,20 @@ def _labels_of(values: Sequence[Any], quality: Mapping[str, Quality]) -> list[La
         said = {value: label_of(value, quality) for value in set(values)}
         return list(map(said.__getitem__, values))
     return [label_of(value, quality) for value in values]
+
+
+def _places(values: Sequence[K]) -> Mapping[K, Int64s]:
+    """Where each value is. Cost: 0.1 us each, next to none where all are one."""
+    if len(set(values)) == 1:
+        return {values[0]: np.arange(len(values))}
+    found: defaultdict[K, list[int]] = defaultdict(list)
+    for place, one in enumerate(values):
+        found[one].append(place)
+    return {one: np.array(places) for one, places in found.items()}
+
+
+def _at(values: Sequence[T], places: Int64s) -> list[T]:
+    return [values[place] for place in places.tolist()]
 
 
 class Pairs:
@@ -87,27 +104,17 @@ class Pairs:
     def labeled(self, rows: LabelRows, facts: Sequence[int]) -> None:
         self.counters["labels"] += len(rows)
         slices, facts_of = self._slices(rows.clock), np.array(facts, np.int64)
-        distinct = set(rows.models)
-        for model in distinct:
-            if len(distinct) > 1:
-                here = np.array([one == model for one in rows.models])
-                self._labeled[model or ""].append((slices[here], facts_of[here]))
-            else:
-                self._labeled[model or ""].append((slices, facts_of))
+        for model, here in _places(rows.models).items():
+            self._labeled[model or ""].append((slices[here], facts_of[here]))
 
     def paired(
         self, ones: Sequence[Prediction], time: Int64s, at: Int64s, delay_ms: Int64s, values: Sequence[Any]
     ) -> None:
         self.counters["pairs"] += len(ones)
-        streams = list(map(_STREAM, ones))
-        for stream in set(streams):
-            if streams.count(stream) == len(streams):
-                self._paired[stream].append(Changes.of_first(ones, time, at, delay_ms, values))
-            else:
-                rows = [row for row, one in enumerate(streams) if one == stream]
-                mine, said = [ones[row] for row in rows], [values[row] for row in rows]
-                part = Changes.of_first(mine, time[rows], at[rows], delay_ms[rows], said)
-                self._paired[stream].append(part)
+        for stream, rows in _places(list(map(_STREAM, ones))).items():
+            mine, said = (ones, values) if len(rows) == len(ones) else (_at(ones, rows), _at(values, rows))
+            part = Changes.of_first(mine, time[rows], at[rows], delay_ms[rows], said)
+            self._paired[stream].append(part)
 
     def changed(self, one: Prediction, time: int, at: int, change: Change, delay_ms: int) -> None:
         kind, gone, come = change

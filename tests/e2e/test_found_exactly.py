@@ -94,7 +94,7 @@ def test_exactly_the_injected_shifts_are_alerted_within_five_seconds(
         {"message.timestamp.type": "LogAppendTime"},
         predictions={"lateness": "2s", "max_clock_skew": "1m"},
         commit_interval="1s",
-        models={"*": {"learn": EVENTS // 3 // len(MODELS), "labels": {"team": "payments"}}},
+        models={"*": {"slice": "100ms", "learn": EVENTS // 3 // len(MODELS), "labels": {"team": "payments"}}},
     )
     with pipeline.workers(tmp_path, observe=2, decide=2) as workers:
         open_partitions(pipeline)
