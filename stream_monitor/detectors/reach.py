@@ -31,7 +31,9 @@ def smallest_shift(
 
     The mean of a window that lies after the shift is beyond its limit by ndtri(chance) of its standard
     deviations. Counted is the one window that asks for least, wherever its blocks happen to begin; others may
-    find the shift, too, so the true probability is somewhat greater. Cost: O(levels W S).
+    find the shift, too, so the true probability is greater: .6 to .9 where .5 is asked for.
+
+    Cost: O(levels W S).
     """
     block = 2.0 ** np.arange(noise.levels)[:, None, None]
     length = SIZES[:, None] * block
