@@ -11,6 +11,7 @@ from examples.flights import make
 from stream_monitor.config.values import DAY_MS
 from stream_monitor.events import Finding, Float64s, Int64s
 
+HOUR_MS = 3_600_000
 VERDICTS = ("page", "ticket", "nobody")
 CANCELLED = 0.1
 """Of the flights; on an average day it is one in forty."""
@@ -20,7 +21,7 @@ NO_REPORT = 0.02
 """Of the flights have no weather report; January has .2 %."""
 FEW = 20
 """Flights: less is a night."""
-THIN = 0.2
+THIN = 0.5
 """Of the flights that there are on average in a time so long."""
 CLOCKS_MS = (1_362_898_800_000, 1_383_458_400_000)
 """When clocks change in New York, and flights leave at other hours of UTC: 10 March and 3 November."""
@@ -74,7 +75,7 @@ def judged(finding: Finding, year: Year) -> tuple[str, str]:
     start, end = max(finding.since, finding.found - DAY_MS), finding.found
     fate = year.between(start, end)
     if finding.signal in WEATHER and finding.check == "missing":
-        return _missing(finding.signal, fate)
+        return _missing(finding.signal, fate, year.between(end - HOUR_MS, end))
     if finding.signal in DELAYS:
         return _delayed(fate)
     if finding.signal in WEATHER:
@@ -86,10 +87,10 @@ def judged(finding: Finding, year: Year) -> tuple[str, str]:
     return "ticket", "the timetable is another one"
 
 
-def _missing(signal: str, fate: Fate) -> tuple[str, str]:
+def _missing(signal: str, fate: Fate, last_hour: Fate) -> tuple[str, str]:
     if signal in REPORTED and fate.no_report > 0.99 and fate.flights >= FEW:
         return "page", "the weather feed is silent, and the model goes on without it"
-    if signal in REPORTED and fate.no_report > NO_REPORT:
+    if signal in REPORTED and max(fate.no_report, last_hour.no_report) > NO_REPORT:
         return "ticket", "an airport is missing from the weather feed"
     return "nobody", "airports leave it out of their reports, in bad weather more often"
 

@@ -64,6 +64,7 @@ def test_flights_from_the_beginning_until_it_was_found_count_and_of_a_long_time_
     assert verdict("dep_delay", "missing", year(None), since=8, found=12) == "nobody"
     # An hour without reports in a day that has them.
     assert verdict("temp", "missing", year(report=False), since=8.9, found=9.5) == "ticket"
+    assert verdict("temp", "missing", year(report=False), since=7, found=8.009) == "ticket"
 
 
 def test_timetables_that_follow_the_clock_are_no_news() -> None:
