@@ -123,8 +123,13 @@ class Signal(Section):
 class MinEffect(Section):
     """The smallest effects worth a finding, however significant."""
 
-    location: float = Field(default=0.1, ge=0, description="Shift of the mean, in standard deviations.")
-    shape: float = Field(default=0.1, ge=0, description="Shift of a shape score, in standard deviations.")
+    location: float = Field(
+        default=0.1,
+        ge=0,
+        description="Shift of the mean of 2 rank - 1 (0.1: 0.18 standard deviations of a normal signal); "
+        "in standard deviations where values are too alike to be ranked.",
+    )
+    shape: float = Field(default=0.1, ge=0, description="Shift of a shape score: spread, skew, tails.")
     share: float = Field(default=0.05, ge=0, le=1, description="Change of a category's share.")
     rate: float = Field(
         default=0.02, ge=0, le=1, description="Change of a rate (missing, wrong type, out of range)."
