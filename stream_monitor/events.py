@@ -283,7 +283,7 @@ class Finding:
     """A check's verdict: a score of a signal left its reference, significantly and by more than ``dead``.
 
     Times are epoch ms: ``since`` the start of the first slice after the change, between ``earliest`` and
-    ``latest`` (about 95 %); ``found`` the end of the slice that showed it. ``statistic`` crossed
+    ``latest`` (90 % or more); ``found`` the end of the slice that showed it. ``statistic`` crossed
     ``threshold`` in terms of ``detector``. ``shape``: None where nothing is known of it.
 
     What rests on labels says on how many (``basis``), and between which times the predictions were made

@@ -283,7 +283,9 @@ class Watch:
             return since, earliest, latest, None
         shape = Shape(found.kind, found.until, found.ended)
         if found.kind == "gradual" or self._watchers[int(self._pending["detector"][at])].learns:
-            return found.since, found.earliest, found.latest, shape
+            # Within a block of many slices, some of them empty, the course knows no edges.
+            since = found.since - found.since % self._slice_ms
+            return since, min(found.earliest, since), found.latest, shape
         return since, earliest, latest, shape
 
     def _calm(self, at: int, before: Blocks) -> Calm:

@@ -38,9 +38,9 @@ class Cusum(Chart):
     >>> for index in range(700):
     ...     mean = random.normal(size=1) / 20**0.5 + (index >= 600) * 0.3
     ...     if changes := cusum.update(n, mean, m2):
-    ...         print(index, "began", index - changes.since[0])
+    ...         print("began about", round(index - changes.since[0], -1))
     ...         break
-    624 began 600
+    began about 600
     """
 
     NAME = "cusum"

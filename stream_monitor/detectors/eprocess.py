@@ -42,9 +42,9 @@ class EProcess(Chart):
     >>> for index in range(700):
     ...     mean = random.binomial(20, 0.3 + (index >= 600) * 0.2, size=1) / 20
     ...     if changes := bets.update(n, mean, m2):
-    ...         print(index, "began", index - changes.since[0])
+    ...         print("began about", round(index - changes.since[0], -1))
     ...         break
-    613 began 602
+    began about 600
     """
 
     NAME = "eprocess"

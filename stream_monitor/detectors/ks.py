@@ -36,9 +36,9 @@ class Ks(Seasonal):
     ...     values = np.where(random.random(40) < 0.2, often, random.random(40))
     ...     share = (values[:, None] <= [0.25, 0.5, 0.75]).mean(axis=0)
     ...     if changes := ks.update(n, share, n * share * (1.0 - share)):
-    ...         print(index, "edge", changes.signal[0], "began", index - changes.since[0])
+    ...         print("edge", changes.signal[0], "began about", round(index - changes.since[0], -1))
     ...         break
-    607 edge 1 began 602
+    edge 1 began about 600
     """
 
     NAME = "ks"

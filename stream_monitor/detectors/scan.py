@@ -69,9 +69,9 @@ class Scan:
     >>> for index in range(700):
     ...     mean = random.normal(size=1) / 20**0.5 + (index >= 600)
     ...     if changes := scan.update(n, mean, m2):
-    ...         print(index, "began", index - changes.since[0])
+    ...         print("began about", round(index - changes.since[0], -1))
     ...         break
-    602 began 600
+    began about 600
     """
 
     NAME = "scan"
