@@ -11,7 +11,8 @@ from stream_monitor.checks.budget import Pace, divide
 from stream_monitor.checks.subject import Subject
 from stream_monitor.config import Budget, ModelConfig, parse_config
 from stream_monitor.decide import Decider
-from stream_monitor.events import Stream
+from stream_monitor.detectors import Seasonal
+from stream_monitor.events import Finding, Stream
 from stream_monitor.reference import References
 from tests.test_checks import summary
 
@@ -118,3 +119,29 @@ def test_the_streams_of_a_model_share_and_so_do_labels() -> None:
 def test_a_budget_is_slices_from_one_false_alarm_to_the_next() -> None:
     assert Budget().slices_between(1_000) == 7 * 86_400
     assert Budget.model_validate({"false_alarms": 4.0, "per": "1h"}).slices_between(100) == 9_000
+
+
+def test_a_season_that_was_learned_is_no_drift_and_hides_none() -> None:
+    random = np.random.default_rng(5)
+    subject = Subject(model(slice="1h", learn="8d", budget={"false_alarms": 1, "per": "30d"}), {}, None)
+
+    def send(days: range, shift: float) -> list[Finding]:
+        found = []
+        for hour in (24 * day + hour for day in days for hour in range(24)):
+            level = np.sin(2.0 * np.pi * hour / 24) + shift
+            rows = [{"x": value} for value in random.normal(level, 1.0, 20).tolist()]
+            found += subject.close(hour * 3_600_000, summary(rows))
+        return found
+
+    assert send(range(8), 0.0) == []
+    [(detector, _)] = subject.watches[0].detectors
+    assert isinstance(detector, Seasonal)
+    assert send(range(8, 20), 0.0) == []
+    assert {one.signal for one in send(range(20, 22), 1.0)} == {"x"}
+
+
+def test_what_is_too_short_for_a_season_is_not_kept_for_one() -> None:
+    random = np.random.default_rng(6)
+    subject = watched(model(learn="40s"), [healthy(random, ("a",)) for _ in range(50)])
+    [(detector, _)] = subject.watches[0].detectors
+    assert not isinstance(detector, Seasonal)

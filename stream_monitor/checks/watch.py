@@ -34,6 +34,8 @@ from stream_monitor.summary.summary import Summary
 if TYPE_CHECKING:
     from stream_monitor.config import ModelConfig, Signal
 
+SEASON_MS_MIN = 4 * 86_400_000
+"""No season is learned in less."""
 NOISE_SDS = 3.0
 """The level since a change must be beyond the minimum effect by this many of its standard errors."""
 REARM = 0.5
@@ -102,7 +104,11 @@ class Watch:
         self._period = period
         baseline = self._measure(reference.summary)
         known = baseline if period is None else None
-        self._watchers = [Watcher(one, self.scores, self._slice_ms, start, known) for one in model.detectors]
+        # Of an end by a number of events it is not known how long that takes.
+        season = period is not None and (model.learn.ms is None or model.learn.ms >= SEASON_MS_MIN)
+        self._watchers = [
+            Watcher(one, self.scores, self._slice_ms, start, known, season=season) for one in model.detectors
+        ]
         self._compare(baseline, reference.summary.rows)
         self._share_out()
         if period is None:

@@ -31,7 +31,8 @@ class Watcher:
     """One detector, of all ``scores`` on those that it is made for.
 
     ``reference``: what they are compared with, where that is known; None: it is learned from what comes,
-    until ``begin``. ``start``: of the first slice, in ms.
+    until ``begin``. ``start``: of the first slice, in ms. ``season``: whether that takes long enough to learn
+    one, for which more is kept.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class Watcher:
         slice_ms: int,
         start: int,
         reference: Observations | None,
+        *,
+        season: bool,
     ) -> None:
         self.name = str(configured.river or configured.name)
         edges = np.array([score.check == distribution.NAME for score in scores], np.bool_)
@@ -52,7 +55,8 @@ class Watcher:
         self._kind = configured.name
         self._scale: tuple[Float64s, Float64s] = self._bounded()
         level = None if reference is None else self._seen(reference)
-        self.detector = self._make(configured.params, slice_ms, start, level)
+        clock = {"slice_ms": slice_ms, "start_ms": start} if season else {}
+        self.detector = self._make(configured.params, level, clock)
 
     def compare(self, reference: Observations, sd: Float64s) -> None:
         """From now on with this. Page-Hinkley's thresholds are stated in its standard deviations."""
@@ -67,7 +71,7 @@ class Watcher:
         return np.where(ranks, -1.0, 0.0), np.where(ranks, 2.0, 1.0)
 
     def _make(
-        self, params: Mapping[str, Any], slice_ms: int, start: int, level: Observations | None
+        self, params: Mapping[str, Any], level: Observations | None, clock: Mapping[str, int]
     ) -> Detector:
         """ADWIN's delta is the model's: its scores share it.
 
@@ -82,8 +86,8 @@ class Watcher:
             params = {"delta": 0.05, "threshold": 200.0} | params
         if self.learns:
             params |= self._learning(params, level)
-        if self._kind in SEASONAL:
-            return SEASONAL[self._kind](scores, slice_ms=slice_ms, start_ms=start, **params)
+        if self._kind in SEASONAL and clock:
+            return SEASONAL[self._kind](scores, **clock, **params)
         return detectors.make(self.name, scores, params)
 
     def _learning(self, params: Mapping[str, Any], level: Observations | None) -> dict[str, Any]:
