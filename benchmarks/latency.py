@@ -89,6 +89,11 @@ def capacity_of(cluster: Cluster, events: int, folder: Path) -> float:
     return full_at(run, workload.seconds)
 
 
+def _watched(rhythm: Rhythm) -> dict[str, Any]:
+    """ADWIN, too: the scan would need more slices than a model lasts until it flips."""
+    return {"learn": f"{rhythm.learn_s}s", "detectors": ["scan", "adwin"]}
+
+
 def full_at(run: Run, seconds: float) -> float:
     """From the CPU of a run over ``seconds`` of event time: observe costs by event, decide by slice."""
     decide_share = float(run.more["decide_cpu_s"]) / seconds
@@ -101,9 +106,7 @@ def measure(cluster: Cluster, rate: float, seconds: float, folder: Path, rhythm:
     """Load for ``seconds`` at ``rate``, with all that reads it in place before."""
     topic = cluster.create_topic(cluster.unique("live"), PARTITIONS, TOPIC_SETTINGS)
     pipeline, admin = cluster.unique("run"), cluster.admin()
-    deployment = Deployment(
-        cluster, topic, int(rate * seconds), model={"learn": f"{rhythm.learn_s}s"}, more=MORE
-    )
+    deployment = Deployment(cluster, topic, int(rate * seconds), model=_watched(rhythm), more=MORE)
     summaries, alerts = f"{pipeline}.drift.summaries", f"{pipeline}.drift.alerts"
     with ExitStack() as stack:
         for role in deployment.roles:

@@ -88,7 +88,15 @@ def document(cluster: Cluster, name: str, minutes: float, store: Path) -> dict[s
             "cohort": "30s",
             "store": str(store),
         },
-        "models": {"*": {"learn": "30s", "segments": ["plan"], "quality": quality}},
+        "models": {
+            "*": {
+                "learn": "30s",
+                "segments": ["plan"],
+                "quality": quality,
+                # ADWIN tells of every probe, the scan of those that it has learned enough to see.
+                "detectors": ["scan", "adwin", "page_hinkley"],
+            }
+        },
     }
 
 

@@ -104,7 +104,7 @@ def alerts(monitor: Monitor, topics: TopicRange) -> list[Alert]:
 
 
 def test_a_replay_of_tables_gives_the_alerts_of_their_events(kafka: Cluster) -> None:
-    pipeline = filled(kafka, "arrow")
+    pipeline = filled(kafka, "arrow", models={"*": {"learn": 500, "detectors": ["adwin"]}})
     with TopicRange(pipeline.config) as topics:
         found = alerts(Monitor(pipeline.config, list(topics.bounds), from_topics=True), topics)
     library = Monitor(pipeline.config, [Source(pipeline.input, 0)])

@@ -101,7 +101,9 @@ def committed(pipeline: Pipeline, partition: int = 0) -> int:
 
 
 def one_partition(kafka: Cluster, **settings: Any) -> Pipeline:
-    defaults: dict[str, Any] = {"summaries": {"partitions": 1}, "models": {"*": {"learn": 500}}}
+    # A model of drifting() lives for 14 slices: too few to learn how it moves.
+    models = {"*": {"learn": 500, "detectors": ["adwin", "page_hinkley"]}}
+    defaults: dict[str, Any] = {"summaries": {"partitions": 1}, "models": models}
     return Pipeline(kafka, **{**defaults, **settings})
 
 
@@ -300,7 +302,9 @@ def test_a_worker_whose_producer_was_let_go_restores_and_doubles_nothing(kafka: 
 
 
 def test_a_second_worker_takes_over_where_the_first_stood(kafka: Cluster) -> None:
-    pipeline = Pipeline(kafka, summaries={"partitions": 2}, models={"*": {"learn": 100}})
+    pipeline = Pipeline(
+        kafka, summaries={"partitions": 2}, models={"*": {"learn": 100, "detectors": ["adwin"]}}
+    )
     log = Log(kafka)
     writer = Writer(pipeline.config, 0, partitions=1)
     with pipeline.running("decide", "a") as first:
