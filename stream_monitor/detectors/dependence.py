@@ -8,10 +8,9 @@ level *changed* must know, and must learn it from a stream that may have changed
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream_monitor.detectors.base import Float64s, Int64s
 
@@ -64,9 +63,7 @@ class Autoregression:
         greater of that of a sample variance (Bartlett) and that of the spectrum at zero, L / (2 + 2 D).
         """
         middle, width = (_FREQUENCIES[1:] + _FREQUENCIES[:-1]) / 2, np.diff(_FREQUENCIES)
-        waves = np.exp(-1j * np.outer(np.arange(len(self.filters)), middle))
-        response = _products(waves.T, self.filters)
-        density = np.maximum(self.power, _TINY) / np.maximum(np.abs(response) ** 2, 1e-12) / np.pi
+        density = np.maximum(self.power, _TINY) / np.maximum(self._response(middle), 1e-12) / np.pi
         kernel = (np.sin(np.outer(windows, middle) / 2) / (windows[:, None] * np.sin(middle / 2))) ** 2
         weights = kernel * width
         variance = np.maximum(_products(weights, density), _TINY)
@@ -81,8 +78,19 @@ class Autoregression:
             freedom,
         )
 
+    def _response(self, frequencies: Float64s) -> Float64s:
+        """What the filters make of the power at each frequency, (F, S). Filters end where all are 0."""
+        order = int(np.flatnonzero(self.filters.any(axis=1))[-1])
+        real, imaginary = np.zeros((2, len(frequencies), self.filters.shape[1]))
+        real += self.filters[0]
+        for lag in range(1, order + 1):
+            angle = lag * frequencies[:, None]
+            real += np.cos(angle) * self.filters[lag]
+            imaginary += np.sin(angle) * self.filters[lag]
+        return real * real + imaginary * imaginary
 
-def _products(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+
+def _products(left: Float64s, right: Float64s) -> Float64s:
     """The matrix product, added up in one order on every machine and for any number of columns."""
     return np.array([(row[:, None] * right).sum(axis=0) for row in left])
 
@@ -163,12 +171,10 @@ def demeaned(x: Float64s) -> tuple[Float64s, Int64s]:
     PIECES pieces, of which a jump spoils one. Source: iterated CUSUM, Inclan and Tiao, JASA 89, 1994.
     """
     length, series = x.shape
-    size = length // PIECES
-    pieces = [x[at * size : (at + 1) * size] for at in range(PIECES)]
-    one = np.array([1])
-    variances = [
-        size * spread_of(piece - piece.mean(axis=0), one * size, one).variance[0] for piece in pieces
-    ]
+    size, one = length // PIECES, np.array([1])
+    pieces = np.moveaxis(x[: PIECES * size].reshape(PIECES, size, series), 0, 1)
+    of_pieces = (pieces - pieces.mean(axis=0)).reshape(size, PIECES * series)
+    variances = size * spread_of(of_pieces, one * size, one).variance.reshape(PIECES, series)
     usual = np.median(variances, axis=0)
     # What is rare is in few pieces, but it is no jump.
     usual = np.where(usual > RARE * np.mean(variances, axis=0), usual, np.mean(variances, axis=0))
