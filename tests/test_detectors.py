@@ -47,7 +47,7 @@ def without_signal(rows: list[tuple[Any, ...]], signal: int) -> list[tuple[Any, 
 
 def is_plain(value: object) -> bool:
     return isinstance(value, int | float | str) or (
-        isinstance(value, np.ndarray) and value.dtype in (np.float64, np.int64)
+        isinstance(value, np.ndarray) and value.dtype in (np.float64, np.int64, np.float32, np.int32)
     )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from stream_monitor.errors import FormatError
 
+Float32s = NDArray[np.float32]
 Float64s = NDArray[np.float64]
 Int64s = NDArray[np.int64]
 Snapshot = dict[str, Any]

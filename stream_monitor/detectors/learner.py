@@ -131,8 +131,8 @@ class Learner:
     def bytes_max(self, slices: int) -> int:
         """Bound on ``nbytes`` once so many slices with events were seen."""
         levels = self.levels_max(slices)
-        learning = 16 * STEPS_MAX + 40 * (levels - LEVELS) + 40
-        return self.signals * (learning + levels * 24 * len(SIZES) + 82)
+        learning = 8 * STEPS_MAX + 40 * (levels - LEVELS) + 48
+        return self.signals * (learning + levels * 12 * len(SIZES) + 82)
 
     def snapshot(self) -> Snapshot:
         """Arrays copied."""

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_monitor.detectors.base import Float64s, Int64s, Snapshot, restored
+from stream_monitor.detectors.base import Float32s, Float64s, Int64s, Snapshot, restored
 from stream_monitor.detectors.dependence import demeaned, freedom_of_tails, spread_of
 from stream_monitor.detectors.learning import Learned
 from stream_monitor.detectors.sums import SIZES
@@ -21,6 +21,9 @@ SPENT = 0.5
 """Windows overlap: of the false alarms that their bounds add up to, so much is spent, or less."""
 AVERAGED = 64
 ALL = slice(None)
+Deep = Float32s | Float64s
+"""Estimates: float32 is kept of them, which is far more than is known."""
+DEEP = ("between", "turnover", "freedom")
 _TINY = 1e-200
 _LATER = np.flatnonzero(SIZES >= 12)
 """Of longer blocks only the windows that shorter blocks do not have."""
@@ -28,7 +31,7 @@ _LATER = np.flatnonzero(SIZES >= 12)
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """Of S signals over windows of SIZES blocks of 2^level slices; arrays (S,) and (levels, W, S).
+    """Of S signals over windows of SIZES blocks of 2^level slices; arrays (S,) and, float32, (levels, W, S).
 
     ``mean`` of ``n`` events in so many ``slices`` is the level, ``error`` its variance. The mean of a
     window of w slices and n events has the variance ``within`` / n + ``between``, the second of which is
@@ -44,21 +47,21 @@ class Noise:
     error: Float64s
     inflation: Float64s
     jumps: Float64s
-    between: Float64s
-    turnover: Float64s
-    freedom: Float64s
+    between: Deep
+    turnover: Deep
+    freedom: Deep
 
     @classmethod
     def none(cls, signals: int) -> Self:
         """Nothing is known, and no window is looked at."""
-        flat, deep = np.zeros((7, signals)), np.zeros((3, 0, len(SIZES), signals))
+        flat, deep = np.zeros((7, signals)), np.zeros((3, 0, len(SIZES), signals), np.float32)
         return cls(*flat.copy(), *deep.copy())
 
     @property
     def levels(self) -> int:
         return len(self.between)
 
-    def heights(self, run_length: Float64s, signals: Int64s | slice = ALL) -> Float64s:
+    def heights(self, run_length: Float64s, signals: Int64s | slice = ALL) -> Float32s:
         """What the deviation of a window, squared and in variances, has to pass, (levels, W, s).
 
         Noise alone passes any of them once in ``run_length`` (S,) slices.
@@ -68,7 +71,8 @@ class Noise:
         often = SPENT * np.maximum(looked.sum((0, 1)), 1) * run_length[signals]
         rate = 2.0 ** np.arange(self.levels)[:, None, None] / often
         found = of_estimate(height(np.where(looked, turnover, 1.0), rate), np.maximum(freedom, 1.0))
-        return np.where(looked, np.square(found), np.inf)
+        with np.errstate(over="ignore"):
+            return np.where(looked, np.square(found), np.inf).astype(np.float32)
 
     @property
     def long_run(self) -> Float64s:
@@ -125,10 +129,9 @@ class Noise:
     def restore(cls, snapshot: Snapshot) -> Self:
         """FormatError, KeyError or TypeError if it is no snapshot of a noise."""
         deep, flat = snapshot["between"].shape, snapshot["mean"].shape
-        shapes = {
-            name: deep if name in {"between", "turnover", "freedom"} else flat for name in cls.__slots__
-        }
-        return cls(**{name: restored(snapshot, name, np.float64, shape) for name, shape in shapes.items()})
+        arrays = {name: restored(snapshot, name, np.float32, deep) for name in DEEP}
+        others = [name for name in cls.__slots__ if name not in DEEP]
+        return cls(**arrays, **{name: restored(snapshot, name, np.float64, flat) for name in others})
 
 
 def noise_of(learned: Learned, share: NDArray[np.bool_]) -> Noise:

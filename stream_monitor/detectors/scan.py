@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from stream_monitor.detectors.base import (
     SNAPSHOT_VERSION,
     Changes,
+    Float32s,
     Float64s,
     Int64s,
     Snapshot,
@@ -34,8 +35,8 @@ class _Limit(NamedTuple):
 
     looked: Int64s
     size: Int64s
-    between: Float64s
-    heights: Float64s
+    between: Float32s
+    heights: Float32s
 
 
 class Scan:
@@ -135,8 +136,8 @@ class Scan:
         changes = None
         if seen.size:
             highest, found = np.zeros(self.signals), list[tuple[Windows, Float64s]]()
-            total, sizes = n[seen] * mean[seen], [limit.size for limit in self._limits]
-            for windows in self._sums.add(self._current, seen, n[seen], total, sizes):
+            off, sizes = n[seen] * (mean[seen] - self.noise.mean[seen]), [one.size for one in self._limits]
+            for windows in self._sums.add(self._current, seen, n[seen], off, sizes):
                 ratio = self._ratio(windows)
                 found.append((windows, ratio))
                 of = windows.signal
@@ -171,7 +172,7 @@ class Scan:
         noise, self._limits = self.noise, []
         for level in range(noise.levels):
             looked = np.flatnonzero((noise.turnover[level] > 0).any(axis=1))
-            between = noise.between[level, looked] * (SIZES[looked, None] * 2.0**level)
+            between = noise.between[level, looked] * (SIZES[looked, None] << level).astype(np.float32)
             self._limits.append(_Limit(looked, SIZES[looked], between, self._heights[level, looked]))
         self._null = nearest(noise.mean, noise.n, self.dead)
 
@@ -215,22 +216,23 @@ class Scan:
     def bytes_max(self, slices: int) -> int:
         """Bound on ``nbytes`` once so many slices with events were seen."""
         levels = self._learner.levels_max(slices)
-        watching = levels * (40 * BLOCKS + 3 * 8 * len(SIZES)) + 48
+        watching = levels * (20 * BLOCKS + 3 * 4 * len(SIZES)) + 48
         return self._learner.bytes_max(slices) + self.signals * watching
 
     def _ratio(self, windows: Windows) -> Float64s:
         """The squared deviation of each window (W, s), in variances, over what it has to pass."""
         noise, of, limit = self.noise, windows.signal, self._limits[windows.level]
-        mean = windows.total / windows.n
+        shift = windows.off / windows.n
         variance = limit.between[:, of] * (windows.squares / (windows.n * windows.n))
         variance += noise.within[of] / windows.n + noise.error[of]
         level = noise.mean[of]
         # A constant whose sums were rounded has not moved.
         slack = self.dead[of] + ROUNDING * np.abs(level)
-        squared = np.square(np.maximum(np.abs(mean - level) - slack, 0.0))
+        squared = np.square(np.maximum(np.abs(shift) - slack, 0.0))
         rates = self._learner.share[of]
         if rates.any():
-            squared[:, rates] = deviance(mean[:, rates], self._null[:, of][:, rates], noise.within[of][rates])
+            mean = (level + shift)[:, rates]
+            squared[:, rates] = deviance(mean, self._null[:, of][:, rates], noise.within[of][rates])
         found: Float64s = squared / (np.maximum(variance, _TINY) * limit.heights[:, of])
         return found
 
@@ -238,7 +240,7 @@ class Scan:
         """Of each changed signal (k,) the window that passed by most, the shorter of equal ones."""
         noise, k = self.noise, len(changed)
         level, size = np.zeros((2, k), np.int64)
-        n, total = np.zeros((2, k))
+        n, off = np.zeros((2, k))
         for windows, ratio in reversed(found):
             signals = np.arange(self.signals)[windows.signal]
             there = np.flatnonzero(np.isin(changed, signals))
@@ -247,22 +249,23 @@ class Scan:
             equal = ratio[best, of] == highest[there]
             there, best, of = there[equal], best[equal], of[equal]
             level[there], size[there] = windows.level, self._limits[windows.level].looked[best]
-            n[there], total[there] = windows.n[best, of], windows.total[best, of]
+            n[there], off[there] = windows.n[best, of], windows.off[best, of]
         first, after = self._sums.began(level, SIZES[size], changed)
-        mean = total / n
-        off = self._margin(changed, level, size, n, mean - noise.mean[changed]) + (1 << level)
+        shift = off / n
+        mean, rates = noise.mean[changed] + shift, self._learner.share[changed]
+        wide = self._margin(changed, level, size, n, shift) + (1 << level)
         heights = self._heights[level, size, changed]
-        earliest = np.minimum(after - off, self._earliest(changed, highest))
+        earliest = np.minimum(after - wide, self._earliest(changed, highest))
         self._sums.reset(changed)
         return Changes(
             signal=changed,
             since=self._current - first,
             earliest=self._current - earliest,
-            latest=np.maximum(self._current - first - off, 0),
+            latest=np.maximum(self._current - first - wide, 0),
             before_n=noise.n[changed],
             before_mean=noise.mean[changed],
             after_n=n,
-            after_mean=mean,
+            after_mean=np.where(rates, np.clip(mean, 0.0, 1.0), mean),
             statistic=np.sqrt(highest * heights),
             threshold=np.sqrt(heights),
         )

@@ -92,7 +92,7 @@ class SeasonLearner(Learner):
 
     def bytes_max(self, slices: int) -> int:
         """Bound on ``nbytes`` once so many slices with events were seen."""
-        waves, steps = 16 + 3 * 8 * WEEK // 2, 8 * (STEPS_MAX + self.levels_max(slices))
+        waves, steps = 16 + 3 * 8 * WEEK // 2, 4 * STEPS_MAX + 8 * self.levels_max(slices)
         return super().bytes_max(slices) + self.signals * (waves + steps) + self.hours.bytes_max()
 
     def snapshot(self) -> Snapshot:

@@ -13,14 +13,14 @@ SIZES = np.array([1, 2, 3, 4, 6, 8, 12, 16])
 """Blocks in a window: one of many slices is looked at again after a twelfth of its length, or sooner."""
 BLOCKS = int(SIZES[-1])
 """Kept of each length."""
-_NEVER = np.iinfo(np.int64).max
+_NEVER = np.iinfo(np.int32).max
 _AGES = np.arange(BLOCKS)
 
 
 class Windows(NamedTuple):
     """The windows of s signals that end now, of ``size`` (W,) blocks of 2^``level`` slices; arrays (W, s).
 
-    ``signal`` (s,), or all. ``n`` events with ``total``, the sum of their values, and ``squares``, the
+    ``signal`` (s,), or all. ``n`` events, whose values are ``off`` by so much in all, and ``squares``, the
     sum of n^2 over slices. Where a signal has not seen as many slices, a window is what there is.
     """
 
@@ -28,15 +28,17 @@ class Windows(NamedTuple):
     size: Int64s
     signal: Int64s | slice
     n: Float64s
-    total: Float64s
+    off: Float64s
     squares: Float64s
 
 
 class Sums:
     """Blocks of 2^0, .. 2^(levels - 1) slices, the last BLOCKS of each length, of S signals.
 
-    Slices without events are in none. Windows are given when their last block is complete. Memory: 640 bytes
-    x levels x S. Adding a slice is O(S), amortized, and three times as fast where no signal ever missed one.
+    Slices without events are in none. Windows are given when their last block is complete. Sums are float32
+    and of deviations from a level that stays: rounded by less than levels / 2^23 of what they are off.
+    Memory: 320 bytes x levels x S. Adding a slice is O(S), amortized, and three times as fast where no signal
+    ever missed one. Counts to 2^31 slices.
     """
 
     def __init__(self, signals: int, levels: int) -> None:
@@ -44,14 +46,15 @@ class Sums:
         self.count: Int64s = np.zeros(signals, np.int64)
         """Slices that each saw."""
         self._last: Int64s = np.full(signals, -1)
-        self._values: Float64s = np.zeros((3, levels, BLOCKS, signals))
+        self._values = np.zeros((3, levels, BLOCKS, signals), np.float32)
         # Of a block the index of its first slice, and of the slice after the last one seen before it.
-        self._begin: Int64s = np.full((2, levels, BLOCKS, signals), _NEVER)
+        self._begin = np.full((2, levels, BLOCKS, signals), _NEVER, np.int32)
 
     def add(
-        self, current: int, seen: Int64s, n: Float64s, total: Float64s, sizes: Sequence[Int64s]
+        self, current: int, seen: Int64s, n: Float64s, off: Float64s, sizes: Sequence[Int64s]
     ) -> Iterator[Windows]:
-        """The slice with index ``current``, in which the signals ``seen`` (s,) saw n > 0 events.
+        """The slice with index ``current``, in which the signals ``seen`` (s,) saw n > 0 events, which are
+        ``off`` by so much in all.
 
         ``sizes``: of which sizes windows are wanted, for each level.
         """
@@ -60,7 +63,7 @@ class Sums:
         if len(seen) == self.signals and (clock == clock[0]).all():
             of, clock = slice(None), clock[0]
         self.count[of] += 1
-        for row, one in enumerate((n, total, n * n)):
+        for row, one in enumerate((n, off, n * n)):
             values[row, 0, clock % BLOCKS, of] = one
         begin[0, 0, clock % BLOCKS, of], begin[1, 0, clock % BLOCKS, of] = current, self._last[of] + 1
         self._last[of] = current
@@ -80,8 +83,8 @@ class Sums:
     def _windows(self, level: int, of: Int64s | slice, clock: Int64s, size: Int64s) -> Windows:
         ages = _AGES[: size[-1]].reshape(-1, *[1] * clock.ndim)
         blocks = self._values[:, level, (clock - ages) % BLOCKS, of]
-        n, total, squares = np.cumsum(blocks, axis=1)[:, size - 1]
-        return Windows(level, size, of, n, total, squares)
+        n, off, squares = np.cumsum(blocks, axis=1, dtype=np.float64)[:, size - 1]
+        return Windows(level, size, of, n, off, squares)
 
     def latest(self, level: int, signals: Int64s, size: Int64s) -> tuple[Int64s, Windows]:
         """Those of ``signals`` that have any blocks, and their windows up to the last one."""
@@ -94,7 +97,7 @@ class Sums:
         clock = (self.count[signal] >> level) - 1
         blocks = (clock[:, None] - _AGES) % BLOCKS
         begin = self._begin[:, level[:, None], blocks, signal[:, None]]
-        first, after = np.where(size[:, None] > _AGES, begin, _NEVER).min(axis=2)
+        first, after = np.where(size[:, None] > _AGES, begin, _NEVER).min(axis=2).astype(np.int64)
         return first, after
 
     def reset(self, signals: Int64s) -> None:
@@ -134,6 +137,6 @@ class Sums:
         sums = cls(signals, levels)
         sums.count = restored(snapshot, "count", np.int64, (signals,))
         sums._last = restored(snapshot, "last", np.int64, (signals,))
-        sums._values = restored(snapshot, "values", np.float64, sums._values.shape)
-        sums._begin = restored(snapshot, "begin", np.int64, sums._begin.shape)
+        sums._values = restored(snapshot, "values", np.float32, sums._values.shape)
+        sums._begin = restored(snapshot, "begin", np.int32, sums._begin.shape)
         return sums
