@@ -27,12 +27,11 @@ from tests.kafka.broker import Broker, Cluster
 
 SECTION = "models"
 BASE = "base"
-SLICES_MIN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """``share``: of the events of the base case, so that each case takes about as long."""
+    """``share``: of the events of the base case, so that each takes about as long. ``slices``: at least."""
 
     name: str
     models: int = 1
@@ -42,12 +41,13 @@ class Case:
     segments: int = 0
     partitions: int = PARTITIONS
     share: float = 1.0
+    slices: int = 20
 
     def workload(self, events: int) -> Mixed:
-        n = max(SLICES_MIN, int(events * self.share))
+        n = max(self.slices, int(events * self.share))
         population = Synthetic(self.features, self.categories, self.segments or 50)
         mix = Mix(1, names(self.models), self.model_skew)
-        return Mixed(n, mix, population, rate=max(1, min(10_000, n // SLICES_MIN)))
+        return Mixed(n, mix, population, rate=max(1, min(10_000, n // self.slices)))
 
     def settings(self, workload: Mixed) -> dict[str, Any]:
         """Of every model. Segments are the values of the first category."""
@@ -61,9 +61,9 @@ CASES = (
     Case("partitions_64", partitions=64),
     Case("features_1000", features=1_000, categories=200, share=0.02),
     Case("segments_20", segments=20, share=0.5),
-    Case("memory", models=10, features=100, categories=20, segments=10, share=0.1),
+    Case("memory", models=10, features=100, categories=20, segments=10, share=0.1, slices=100),
 )
-"""``memory``: 100 features x 10 segments x 10 models."""
+"""``memory``: 100 features x 10 segments x 10 models, in slices enough for detectors to have learned."""
 
 
 def run(events: int, rounds: int, folder: Path, console: Console, cases: Sequence[Case] = CASES) -> Path:

@@ -28,6 +28,8 @@ BATCH_EVENTS = 250
 SLICES = 25
 LEARN_SLICES = 5
 """So most slices go through the detectors."""
+KNOWN_SLICES, WATCHED_SLICES = 75, 45
+"""Between two estimates of the noise: of 64 slices, and of 128."""
 SLICE_EVENTS = 200
 PREDICTIONS, LABELS = Source("predictions", 0), Source("labels", 0)
 
@@ -63,7 +65,7 @@ def config(*, labels: bool = False) -> Config:
 
 def stages() -> list[Stage]:
     """Every stage with a baseline, and all that they need made. Takes about two seconds."""
-    return [_decode(), _observe(), _decide(), _join()]
+    return [_decode(), _observe(), _decide(), _watch(), _join()]
 
 
 def events(n: int, rate: int = 10_000) -> list[bytes]:
@@ -139,10 +141,31 @@ def _decide() -> Stage:
     return Stage("decide", work, "numpy on arrays of 100", _small_arrays)
 
 
-def slice_flushes(settings: Config, references: References) -> list[Flush]:
-    """What an observe worker sends of SLICES slices, a flush for each."""
+def _watch() -> Stage:
+    """What detectors cost once they know the noise."""
+    settings = config()
+    references = References(settings)
+    flushes = slice_flushes(settings, references, KNOWN_SLICES + WATCHED_SLICES)
+    learned = Decider(settings, references)
+    for one in flushes[:KNOWN_SLICES]:
+        learned.apply(one)
+    (model,) = learned.models()
+    state = learned.snapshot(model)
+
+    def work() -> None:
+        decider = Decider(settings, references)
+        decider.restore(model, state)
+        decider.restore_ledger(state)
+        for one in flushes[KNOWN_SLICES:]:
+            decider.apply(one)
+
+    return Stage("watch", work, "numpy on arrays of 100", lambda: _small_arrays(100_000))
+
+
+def slice_flushes(settings: Config, references: References, slices: int = SLICES) -> list[Flush]:
+    """What an observe worker sends of so many slices, a flush for each."""
     codec, observer = JsonCodec(settings, native=False), Observer(settings, references)
-    values = events(SLICES * SLICE_EVENTS, rate=SLICE_EVENTS)
+    values = events(slices * SLICE_EVENTS, rate=SLICE_EVENTS)
     found = []
     for first in range(0, len(values), SLICE_EVENTS):
         observer.add(codec.decode(records(values[first : first + SLICE_EVENTS], first)))
@@ -156,9 +179,9 @@ def slice_flushes(settings: Config, references: References) -> list[Flush]:
     return found
 
 
-def _small_arrays() -> None:
+def _small_arrays(times: int = 20_000) -> None:
     values, step = np.linspace(0, 1, 100), np.full(100, 0.01)
-    for _ in range(20_000):
+    for _ in range(times):
         values = np.minimum(values + step, 1.0)
 
 

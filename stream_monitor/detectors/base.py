@@ -20,7 +20,7 @@ Int64s = NDArray[np.int64]
 Snapshot = dict[str, Any]
 """Strings, plain numbers and numpy arrays only: it crosses a topic that others may write to."""
 
-T = TypeVar("T", np.float64, np.int64)
+T = TypeVar("T", np.float32, np.float64, np.int32, np.int64)
 
 SNAPSHOT_VERSION = 1
 

@@ -7,6 +7,7 @@ level *changed* must know, and must learn it from a stream that may have changed
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,15 +57,22 @@ class Autoregression:
     power: Float64s
     length: int
 
+    def variance(self, window: float) -> Float64s:
+        """Of the mean of so many values, (S,); never less than without memory."""
+        middle, width = _bins()
+        density, kernel = self._density(middle), _kernel(np.array([window]), middle)
+        variance, whole = _products(np.concatenate((kernel * width, width[None])), density)
+        found: Float64s = np.maximum(variance, np.maximum(whole, _TINY) / window)
+        return found
+
     def spread(self, windows: Float64s | Int64s, steps: Float64s | Int64s) -> Spread:
         """Of windows of these lengths, each looked at every ``steps`` values; never less than without memory.
 
         The spectrum of the fit, seen through the filter that a mean is (Fejer's kernel). Freedom is the
         greater of that of a sample variance (Bartlett) and that of the spectrum at zero, L / (2 + 2 D).
         """
-        middle, width = (_FREQUENCIES[1:] + _FREQUENCIES[:-1]) / 2, np.diff(_FREQUENCIES)
-        density = np.maximum(self.power, _TINY) / np.maximum(self._response(middle), 1e-12) / np.pi
-        kernel = (np.sin(np.outer(windows, middle) / 2) / (windows[:, None] * np.sin(middle / 2))) ** 2
+        middle, width = _bins()
+        density, kernel = self._density(middle), _kernel(windows, middle)
         weights = kernel * width
         variance = np.maximum(_products(weights, density), _TINY)
         next_one = _products(weights * np.cos(np.outer(steps, middle)), density)
@@ -78,16 +86,35 @@ class Autoregression:
             freedom,
         )
 
+    def _density(self, frequencies: Float64s) -> Float64s:
+        """The spectrum, (F, S)."""
+        return np.maximum(self.power, _TINY) / np.maximum(self._response(frequencies), 1e-12) / np.pi
+
     def _response(self, frequencies: Float64s) -> Float64s:
-        """What the filters make of the power at each frequency, (F, S). Filters end where all are 0."""
+        """What the filters make of the power at each frequency, (F, S): 1 where nothing is remembered."""
+        found = np.ones((len(frequencies), self.filters.shape[1]))
+        remembers = self.filters[1:].any(axis=0)
         order = int(np.flatnonzero(self.filters.any(axis=1))[-1])
-        real, imaginary = np.zeros((2, len(frequencies), self.filters.shape[1]))
-        real += self.filters[0]
-        for lag in range(1, order + 1):
+        filters = self.filters[: order + 1, remembers]
+        real, imaginary = np.zeros((2, len(frequencies), filters.shape[1]))
+        for lag, one in enumerate(filters):
             angle = lag * frequencies[:, None]
-            real += np.cos(angle) * self.filters[lag]
-            imaginary += np.sin(angle) * self.filters[lag]
-        return real * real + imaginary * imaginary
+            real += np.cos(angle) * one
+            imaginary += np.sin(angle) * one
+        found[:, remembers] = real * real + imaginary * imaginary
+        return found
+
+
+def _bins() -> tuple[Float64s, Float64s]:
+    """Of the grid of frequencies the middle of each bin, and its width."""
+    return (_FREQUENCIES[1:] + _FREQUENCIES[:-1]) / 2, np.diff(_FREQUENCIES)
+
+
+def _kernel(windows: Float64s | Int64s, frequencies: Float64s) -> Float64s:
+    """What means of windows of these lengths leave of the power at each frequency, (W, F)."""
+    sums = np.sin(np.outer(windows, frequencies) / 2) / np.sin(frequencies / 2)
+    found: Float64s = (sums / windows[:, None]) ** 2
+    return found
 
 
 def _products(left: Float64s, right: Float64s) -> Float64s:
@@ -128,16 +155,21 @@ def spread_of(x: Float64s, windows: Int64s, steps: Int64s) -> Spread:
     blocks: of the fits to values and to blocks, a window has the greatest variance that one gives it.
     """
     found = autoregression(x).spread(windows, steps)
+    for size, means in _blocks(x):
+        long = windows >= size
+        coarse = autoregression(means).spread(windows[long] / size, np.ones(long.sum()))
+        greater = coarse.variance > found.variance[long]
+        found.variance[long] = np.where(greater, coarse.variance, found.variance[long])
+        found.freedom[long] = np.where(greater, coarse.freedom, found.freedom[long])
+    return found
+
+
+def _blocks(x: Float64s) -> Iterator[tuple[int, Float64s]]:
+    """Means of so many values of each series, where there are enough of them."""
     for size in COARSE:
         blocks = len(x) // size
         if blocks >= COARSE_MIN:
-            means = x[: blocks * size].reshape(blocks, size, -1).mean(axis=1)
-            long = windows >= size
-            coarse = autoregression(means).spread(windows[long] / size, np.ones(long.sum()))
-            greater = coarse.variance > found.variance[long]
-            found.variance[long] = np.where(greater, coarse.variance, found.variance[long])
-            found.freedom[long] = np.where(greater, coarse.freedom, found.freedom[long])
-    return found
+            yield size, x[: blocks * size].reshape(blocks, size, -1).mean(axis=1)
 
 
 def freedom_of_tails(x: Float64s, windows: Float64s) -> Float64s:
@@ -171,10 +203,9 @@ def demeaned(x: Float64s) -> tuple[Float64s, Int64s]:
     PIECES pieces, of which a jump spoils one. Source: iterated CUSUM, Inclan and Tiao, JASA 89, 1994.
     """
     length, series = x.shape
-    size, one = length // PIECES, np.array([1])
-    pieces = np.moveaxis(x[: PIECES * size].reshape(PIECES, size, series), 0, 1)
-    of_pieces = (pieces - pieces.mean(axis=0)).reshape(size, PIECES * series)
-    variances = size * spread_of(of_pieces, one * size, one).variance.reshape(PIECES, series)
+    size = length // PIECES
+    pieces = [x[at * size : (at + 1) * size] for at in range(PIECES)]
+    variances = [size * _variance(piece - piece.mean(axis=0)) for piece in pieces]
     usual = np.median(variances, axis=0)
     # What is rare is in few pieces, but it is no jump.
     usual = np.where(usual > RARE * np.mean(variances, axis=0), usual, np.mean(variances, axis=0))
@@ -187,6 +218,14 @@ def demeaned(x: Float64s) -> tuple[Float64s, Int64s]:
         parts = np.split(x[:, at], ends[:-1])
         residuals[:, at] = np.concatenate([part - part.mean() for part in parts])
     return residuals, jumps
+
+
+def _variance(x: Float64s) -> Float64s:
+    """Of the mean of demeaned series (L, S): the greatest that a fit gives it."""
+    found = autoregression(x).variance(len(x))
+    for size, means in _blocks(x):
+        found = np.maximum(found, autoregression(means).variance(len(x) / size))
+    return found
 
 
 def _cusum(x: Float64s, scale: Float64s | float) -> Float64s:

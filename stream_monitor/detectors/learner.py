@@ -29,7 +29,7 @@ class Learner:
     Where ``begin`` ends learning after less than ENOUGH slices, how far a signal moves by itself is estimated
     anew each time that twice as many were seen. Its level stays.
 
-    Memory: 16 KB a signal until all is known of all; 3 KB then, and 0.2 KB for each doubling of a step.
+    Memory: 8 KB a signal until all is known of all; 1 KB then, and 0.1 KB for each doubling of a step.
     """
 
     def __init__(

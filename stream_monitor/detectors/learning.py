@@ -92,7 +92,7 @@ class Learning:
 
     def _coarsen(self, signals: Int64s) -> None:
         """Take pairs of steps together."""
-        steps = self._steps[:, :, signals]
+        steps = self._steps[:, :, signals].astype(np.float64)
         first, second = steps[:, ::2], steps[:, 1::2]
         levels = self._half.shape[1]
         if int(self.level[signals].max()) == levels:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,7 +129,7 @@ class Noise:
     def restore(cls, snapshot: Snapshot) -> Self:
         """FormatError, KeyError or TypeError if it is no snapshot of a noise."""
         deep, flat = snapshot["between"].shape, snapshot["mean"].shape
-        arrays = {name: restored(snapshot, name, np.float32, deep) for name in DEEP}
+        arrays: dict[str, Any] = {name: restored(snapshot, name, np.float32, deep) for name in DEEP}
         others = [name for name in cls.__slots__ if name not in DEEP]
         return cls(**arrays, **{name: restored(snapshot, name, np.float64, flat) for name in others})
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from stream_monitor.detectors.base import Float64s
+from stream_monitor.detectors.base import Float32s, Float64s
 from stream_monitor.detectors.noise import Noise
 from stream_monitor.detectors.rates import deviance, nearest
 from stream_monitor.detectors.sums import SIZES
@@ -16,7 +16,7 @@ _HALVINGS = 40
 
 def smallest_shift(
     noise: Noise,
-    heights: Float64s,
+    heights: Float32s,
     *,
     slices: Float64s,
     chance: float,

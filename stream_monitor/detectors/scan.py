@@ -58,7 +58,7 @@ class Scan:
     that are 0 or 1, (S,). follows: the signal whose memory each has at the least, -1: only its own, (S,).
     level: see Learner.
 
-    Memory: 8 KB a signal and 0.8 KB for each doubling of a step; 16 KB more while it learns. An update is
+    Memory: 5.3 KB a signal and 0.5 KB for each doubling of a step; 8 KB while it learns. An update is
     O(K S).
 
     Source: Siegmund and Venkatraman, Ann. Statist. 23, 1995, for the scan; Chu, Stinchcombe and White,

@@ -30,7 +30,7 @@ class Seasonal(Scan):
     slice_ms: of a slice. start_ms: when the first one begins, since 1970; from there on it counts slices,
     also those without events. The rest: as the scan.
 
-    Memory: that of the scan; 30 KB a signal more while it learns, 2 KB after. Learning costs 2 ms a signal.
+    Memory: that of the scan; 26 KB a signal more while it learns, 2 KB after. Learning costs 2 ms a signal.
     """
 
     NAME = "seasonal"
