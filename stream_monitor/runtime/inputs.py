@@ -133,8 +133,8 @@ class Inputs:
     def _move(self, owned: list[Owned]) -> None:
         if owned:
             places = {one: TopicPartition(*one.source, one.next) for one in self.owned.values()}
-            self._member.move([places[one] for one in owned], list(places.values()))
-            self._pause(one for one in self.owned.values() if one.waits or one.paused)
+            paused = {place for one, place in places.items() if one.waits or one.paused}
+            self._member.move([places[one] for one in owned], list(places.values()), paused)
 
     def hold(self, sources: Iterable[Source]) -> None:
         """Neither read nor report these until they are released."""
