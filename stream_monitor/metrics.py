@@ -71,6 +71,11 @@ class Metrics:
         self.data_losses = self._counter(
             "data_losses", "Times that records were gone from a topic before they were read.", "topic"
         )
+        self.stalled_partitions = self._counter(
+            "stalled_partitions",
+            "Times that a partition had more to read, brought nothing for 20 s, and was fetched from anew.",
+            "topic",
+        )
         self.paused_partitions = self._gauge(
             "paused_partitions", "Partitions not read now, by reason.", "reason"
         )

@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 
 from stream_monitor.events import Source
+from stream_monitor.runtime import positions
+from stream_monitor.runtime.input_worker import InputWorker
 from stream_monitor.runtime.kafka import transactional_properties
 from tests.join_apps import (
     FARE,
@@ -106,6 +108,26 @@ def test_labels_that_lag_behind_hold_no_prediction_back(kafka: Cluster, tmp_path
         wait_for(lambda: pairs(pipeline)[FARE] == 1, "the pair")
     (told,) = (one for one in of_kind(pipeline, "pairs") if one.key.stream == FARE)
     assert told.key.start == START_MS + 60_000
+
+
+def test_a_partition_that_the_client_does_not_fetch_is_woken(
+    kafka: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(positions, "STALLED_S", 1.0)
+    pipeline = pipeline_of(kafka, tmp_path)
+    pipeline.send(pipeline.input, 0, [prediction("a", 0, 1.0), prediction("b", 0, 1.0)])
+    pipeline.send(pipeline.labels, 0, [label("a", 60, 2.0)])
+    with pipeline.running("join") as join:
+        wait_for(lambda: committed(pipeline) == 3, "all records")
+        # As if librdkafka had lost a resume: nothing else of the worker knows.
+        assert isinstance(join.worker, InputWorker)
+        join.worker._member.consumer.pause([TopicPartition(pipeline.labels, 0)])
+        pipeline.send(pipeline.labels, 0, [label("b", 60, 2.0)])
+        wait_for(lambda: pairs(pipeline)[FARE] == 2, "the second pair")
+        assert join.metric("stalled_partitions_total", topic=pipeline.labels) >= 1
+        assert join.metric("stalled_partitions_total", topic=pipeline.input) == 0
+    assert sum(one.rows for one in of_kind(pipeline, "labels")) == 2
+    assert_unbroken(pipeline)
 
 
 def test_a_partition_of_labels_that_is_idle_claims_time(kafka: Cluster, tmp_path: Path) -> None:

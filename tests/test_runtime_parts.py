@@ -6,6 +6,7 @@ import ast
 import random
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from stream_monitor.runtime.kafka import (
 from stream_monitor.runtime.messages import Assembler, Outgoing, flush_messages, partition_of
 from stream_monitor.runtime.positions import (
     Owned,
+    Stall,
     ahead,
     decode_metadata,
     decode_partitions,
@@ -209,6 +211,44 @@ def test_a_position_is_news_when_it_moves_claims_or_is_drained_and_only_until_it
     assert place.has_news
     place.halted = True
     assert not place.has_news
+
+
+def dues(stall: Stall, seconds: range, *, next_offset: int = 7, expected: bool = True) -> list[int]:
+    return [now for now in seconds if stall.is_due(next_offset, now, expected=expected)]
+
+
+def test_a_partition_that_brings_nothing_is_due_after_20_s_and_then_ever_more_seldom() -> None:
+    found = dues(Stall(), range(3 * 3600))
+    assert found[:7] == [20, 40, 80, 160, 320, 640, 1240]
+    assert {later - sooner for sooner, later in pairwise(found[5:])} == {600}
+
+
+@pytest.mark.parametrize(("next_offset", "expected"), [(8, True), (7, False)])
+def test_a_record_or_a_pause_ends_what_was_waited_for(next_offset: int, expected: bool) -> None:
+    stall = Stall()
+    assert dues(stall, range(100)) == [20, 40, 80]
+    assert dues(stall, range(100, 101), next_offset=next_offset, expected=expected) == []
+    assert dues(stall, range(101, 200), next_offset=next_offset) == [120, 140, 180]
+
+
+def test_time_in_which_nobody_looked_is_not_held_against_a_partition() -> None:
+    stall = Stall()
+    assert dues(stall, range(15)) == []
+    assert dues(stall, range(1000, 1002)) == []
+    assert dues(stall, range(1002, 1010)) == [1004]
+
+
+def test_only_what_is_read_and_has_more_can_stall() -> None:
+    def due(place: Owned) -> bool:
+        return any(place.has_stalled(now) for now in range(60))
+
+    for end, change in ((1, {}), (0, {}), (1, {"paused": True}), (1, {"held": True}), (1, {"halted": True})):
+        place = owned(0, 5)
+        place.learn_end(end)
+        for name, value in change.items():
+            setattr(place, name, value)
+        assert due(place) == (end == 1 and not change)
+        assert (place.first, place.next, place.active_s) == (0, 0, 0.0)
 
 
 # Snapshots

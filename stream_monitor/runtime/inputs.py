@@ -133,8 +133,8 @@ class Inputs:
     def _move(self, owned: list[Owned]) -> None:
         if owned:
             places = {one: TopicPartition(*one.source, one.next) for one in self.owned.values()}
-            self._member.move([places[one] for one in owned], list(places.values()))
-            self._pause(one for one in self.owned.values() if one.waits or one.paused)
+            paused = {place for one, place in places.items() if one.waits or one.paused}
+            self._member.move([places[one] for one in owned], list(places.values()), paused)
 
     def hold(self, sources: Iterable[Source]) -> None:
         """Neither read nor report these until they are released."""
@@ -222,6 +222,8 @@ class Inputs:
         self._relist()
         for source in self.sources:
             self._learn_end(self.owned[source], answer)
+        asked = [self.owned[source] for source in self.sources if source in answer.ends]
+        self._wake([one for one in asked if one.has_stalled(answer.asked_s)])
         return bool(changed)
 
     def _learn_end(self, owned: Owned, answer: Answer) -> None:
@@ -236,6 +238,17 @@ class Inputs:
         self._metrics.lag_records.labels(*labels).set(max(0, end - owned.next))
         if owned.clock.time != NEVER:
             self._metrics.clock_lag_seconds.labels(*labels).set((answer.asked_ms - owned.clock.time) / 1000)
+
+    def _wake(self, stalled: list[Owned]) -> None:
+        """Read these from where they are, as if they had just been assigned: a client may stop to fetch a
+        partition without a word. A transaction that its writer left open looks the same, and is not hurt.
+        """
+        for one in stalled:
+            self._metrics.stalled_partitions.labels(one.source.topic).inc()
+            place = {"source": one.source, "next": one.next, "end": one.end}
+            extra = {**place, "seconds": round(one.stall.seconds)}
+            log.warning("nothing comes from a partition that has more", extra=extra)
+        self._move(stalled)
 
     def _learn_topics(self, topics: Mapping[str, TopicFacts]) -> None:
         for topic, facts in topics.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -69,14 +69,20 @@ class Member:
 
     def place(self, partitions: list[TopicPartition]) -> None:
         """Take over what was assigned, to be read from the offsets given. Nothing of it stays paused."""
+        self._resume(partitions)
         if self._cooperative:
             self.consumer.incremental_assign(partitions)
         else:
             self.consumer.assign(partitions)
-        self._resume(partitions)
 
     def _resume(self, partitions: list[TopicPartition]) -> None:
-        # A pause outlives the assignment that it was asked for, and librdkafka tells nobody of it.
+        """To be called before an assignment, never after.
+
+        A pause outlives the assignment that it was asked for, and librdkafka tells nobody of it. An
+        assignment that replaces another goes on in librdkafka's own thread after the call is back, and a
+        pause or resume at that moment may be lost, or the start of the partition: it is not read then,
+        without a word (librdkafka's issues 5591 and 2190).
+        """
         if partitions:
             self.consumer.resume(partitions)
 
@@ -109,17 +115,26 @@ class Member:
         message = f"{self.name}: expected committed offsets, got none in {asked} attempts; stops"
         raise StreamMonitorError(message)
 
-    def move(self, partitions: list[TopicPartition], assignment: list[TopicPartition]) -> None:
-        """Read these from the offsets given; ``assignment`` is all that is assigned, these among them.
+    def move(
+        self,
+        partitions: list[TopicPartition],
+        assignment: list[TopicPartition],
+        paused: Collection[TopicPartition] = (),
+    ) -> None:
+        """Read these from the offsets given; ``assignment`` is all that is assigned, these among them, and
+        ``paused`` what of it is not to be read for now.
 
-        Unlike a seek this also moves a partition whose offset was gone. Nothing stays paused.
+        Unlike a seek this also moves a partition whose offset was gone.
         """
+        placed = partitions if self._cooperative else assignment
+        self._resume([one for one in placed if one not in paused])
+        if paused:
+            self.consumer.pause(list(paused))
         if self._cooperative:
             self.consumer.incremental_unassign(partitions)
             self.consumer.incremental_assign(partitions)
         else:
             self.consumer.assign(assignment)
-        self._resume(partitions if self._cooperative else assignment)
 
     def await_verdict(self, stop: threading.Event) -> None:
         """FencedError when another process took this name over: the broker says so at the next heartbeat.

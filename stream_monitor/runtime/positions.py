@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
@@ -14,6 +14,12 @@ from stream_monitor.events import Int64s, Progress, Source
 from stream_monitor.watermark import NEVER, Clock
 
 METADATA_VERSION = 1
+
+STALLED_S = 20.0
+"""A partition that is read, has more, and brings nothing for so long has stalled."""
+STALLED_AGAIN_S_MAX = 600.0
+LOOKED_S_MAX = 2.0
+"""Time in which nobody looked counts no further: then the worker was busy, or the brokers were away."""
 
 
 class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -61,6 +67,32 @@ def _decoded(text: str) -> Metadata:
     return metadata
 
 
+@dataclass(slots=True)
+class Stall:
+    """Of one partition: how long it has had more to read and brought nothing.
+
+    It is due after STALLED_S, and again each time that this has doubled, at the latest after
+    STALLED_AGAIN_S_MAX: what holds the records back may be a transaction that is open for hours.
+    """
+
+    next: int = -1
+    seconds: float = 0.0
+    _looked_s: float = 0.0
+    _told_s: float = 0.0
+
+    def is_due(self, next_offset: int, now_s: float, *, expected: bool) -> bool:
+        """To be asked about once a second. ``expected``: there is more to read, and it is read."""
+        if not expected or next_offset != self.next:
+            self.next, self.seconds, self._told_s = next_offset, 0.0, 0.0
+        else:
+            self.seconds += min(now_s - self._looked_s, LOOKED_S_MAX)
+        self._looked_s = now_s
+        if self.seconds < self._told_s + min(max(self._told_s, STALLED_S), STALLED_AGAIN_S_MAX):
+            return False
+        self._told_s = self.seconds
+        return True
+
+
 @dataclass(slots=True, eq=False)
 class Owned:
     """One input partition of this worker. [first, next) is what the coming flush will stand for.
@@ -82,6 +114,7 @@ class Owned:
     halted: bool = False
     held: bool = False
     is_new: bool = False
+    stall: Stall = field(default_factory=Stall)
     _reported: tuple[int, bool] | None = None
 
     def move(self, next_offset: int, now_s: float) -> None:
@@ -99,6 +132,10 @@ class Owned:
         """``end`` is the end offset, uncommitted records included."""
         self.end = end
         self.drained = self.next >= end
+
+    def has_stalled(self, now_s: float) -> bool:
+        """Whether it is time, after ``learn_end``, to do something about what does not come."""
+        return self.stall.is_due(self.next, now_s, expected=not (self.waits or self.paused or self.drained))
 
     def claim(self, time: int) -> None:
         """Say that the partition has reached a time although no event came."""
