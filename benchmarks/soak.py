@@ -41,8 +41,8 @@ SHARE = 0.5
 WARM_UP = 1 / 2
 """Windows of detectors grow with the logarithm of time: in the later half by one doubling."""
 BACKLOG = Load("", "", "", rate=20_000, seconds=150, delay_s=100, behind_s=180)
-"""Long enough for labels to look for predictions that are no longer in memory: of fresh ones the join does half
-as many again as it can keep up."""
+"""Long enough for labels to look for predictions that are no longer in memory: of fresh ones
+the join does half as many again as it can keep up."""
 LATENESS_S = 1
 SEGMENTS = 3
 """Values of the field of segments."""
