@@ -23,7 +23,6 @@ import orjson
 from stream_monitor.alerting.alert import Alert
 from stream_monitor.codecs import codec_of
 from stream_monitor.codecs.labels import JoinCodec
-from stream_monitor.codecs.times import TIME_MS_END
 from stream_monitor.config import Config, load_config, parse_config
 from stream_monitor.decide import Decider
 from stream_monitor.events import (
@@ -42,6 +41,7 @@ from stream_monitor.join.store import MemoryStore, Position
 from stream_monitor.observe import Observer
 from stream_monitor.quality.cohorts import Cohorts
 from stream_monitor.reference import References
+from stream_monitor.times import TIME_MS_END
 from stream_monitor.watermark import Clock, Observed, RowCounts
 
 

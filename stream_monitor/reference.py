@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stream_monitor.errors import FormatError, ReferenceFileError
 from stream_monitor.quality.cohorts import Cohorts
@@ -151,15 +151,23 @@ class ReferenceFile:
             raise ReferenceFileError(message) from error
 
 
+class Basis(NamedTuple):
+    """What is known of a model rests on this: the hash of its reference file, "" without one, and the time
+    from which on what is normal is learned."""
+
+    reference: str
+    learn_from: int
+
+
 class References:
     """The reference files that a configuration names, each read once. Models without one learn theirs."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._files: dict[Path, tuple[ReferenceFile, ReferenceShape]] = {}
+        self._files: dict[Path, tuple[ReferenceFile, ReferenceShape, str]] = {}
         for path in _paths(config):
             file = ReferenceFile.read(path)
-            self._files[path] = (file, file.shape)
+            self._files[path] = (file, file.shape, blake2b(path.read_bytes(), digest_size=8).hexdigest())
         for name in config.models:
             self._check(name)
 
@@ -184,6 +192,11 @@ class References:
     def shape(self, model: str) -> ReferenceShape | None:
         path = self._config.model(model).reference
         return None if path is None else self._files[path][1]
+
+    def basis(self, model: str) -> Basis:
+        """As it is configured."""
+        config = self._config.model(model)
+        return Basis("" if config.reference is None else self._files[config.reference][2], config.learn_from)
 
 
 def _paths(config: Config) -> Iterable[Path]:

@@ -71,9 +71,9 @@ def test_what_a_reference_is_learned_from_is_not_judged_by_it() -> None:
     one = book(learn=1_200)
     # Their mean is 2, so two of them are far off it.
     for hour, error in enumerate((1.0, 3.0, 2.0)):
-        assert one.is_learning
+        assert one.baseline is None
         assert close(one, hour, pairs(hour, error)) == []
-    assert not one.is_learning
+    assert one.baseline is not None
     assert close(one, 3, pairs(1, 3.0, 100)) == []
     assert len(close(one, 4, pairs(4, 3.0))) == 1
 
@@ -87,3 +87,20 @@ def test_a_restored_book_goes_on_as_it_would() -> None:
         changed = pairs(hour, error) + (pairs(hour - 1, 2.0, sign=-1) if hour % 14 == 5 else Cohorts())
         assert close(again, hour, changed) == close(one, hour, changed)
         assert again.snapshot() == one.snapshot()
+
+
+def test_what_was_forgotten_is_learned_from_later_cohorts_and_earlier_ones_are_not_judged() -> None:
+    one = book(learn=500)
+    assert close(one, 0, pairs(0, 1.0) + pairs(1, 1.0)) == []
+    assert len(close(one, 2, pairs(2, 2.0))) == 1
+    one.forget(None, 4 * HOUR_MS)
+    # Labels of before, which come later.
+    assert close(one, 3, pairs(3, 9.0)) == []
+    assert close(one, 4, pairs(4, 2.0)) == []
+    assert close(one, 5, pairs(5, 2.0)) == []
+    assert one.baseline is not None
+    again = book(learn=500)
+    again.restore(one.snapshot())
+    for either in (one, again):
+        assert close(either, 6, pairs(2, 2.0) + pairs(6, 2.0)) == []
+        assert [found.since for found in close(either, 7, pairs(7, 4.0))] == [7 * HOUR_MS]

@@ -9,7 +9,7 @@ use crate::text::Text;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
-/// Usable times are below: TIME_MS_END in stream_monitor/codecs/times.py.
+/// Usable times are below: TIME_MS_END in stream_monitor/times.py.
 const TIME_MS_END: u64 = 1 << 43;
 /// Memory for more cells than this is given back after a batch.
 const CELLS_KEPT_MAX: usize = 1 << 20;

@@ -74,6 +74,7 @@ class QualityBook:
         self._learned = Cohorts()
         self._learned_labels: dict[int, int] = {}
         self._learning_since: int | None = None
+        self._judged_from = 0
         self._cohorts = Cohorts()
         self._bad: dict[str, dict[int, list[Worse]]] = {name: {} for name in quality}
         self._told: dict[str, dict[int, Finding]] = {name: {} for name in quality}
@@ -83,8 +84,19 @@ class QualityBook:
         return self._cohorts
 
     @property
-    def is_learning(self) -> bool:
-        return self._baseline is None
+    def baseline(self) -> Baseline | None:
+        """None: it is being learned."""
+        return self._baseline
+
+    def forget(self, baseline: Baseline | None, start: int) -> None:
+        """Compare with this from now on, or learn it. Only cohorts that begin at ``start`` or later are
+        judged: what was told of others stands.
+        """
+        self._baseline, self._judged_from = baseline, start
+        self._learned, self._learned_labels, self._learning_since = Cohorts(), {}, None
+        for output in self._quality:
+            self._bad[output].clear()
+            self._told[output].clear()
 
     def close(self, end: int, changed: Cohorts) -> list[Finding]:
         """An arrival slice that ends at ``end`` closed, and changed these cohorts."""
@@ -101,7 +113,9 @@ class QualityBook:
 
     def _learn_from(self, end: int, changed: Cohorts) -> bool:
         """Whether that was enough for a reference."""
-        self._learned = self._learned + changed
+        self._learned = self._learned + {
+            start: cohort for start, cohort in changed.items() if start >= self._judged_from
+        }
         labels = sum(cohort.labeled for cohort in self._learned.values())
         if labels and self._learning_since is None:
             self._learning_since = end
@@ -119,7 +133,7 @@ class QualityBook:
         if self._baseline is None:
             return
         then, bad = self._baseline.figures.get(output, {}), self._bad[output]
-        for start in sorted(touched):
+        for start in sorted(one for one in touched if one >= self._judged_from):
             cohort = self._cohorts[start]
             measures = cohort.measures.get(output)
             bad.pop(start, None)
@@ -240,6 +254,7 @@ class QualityBook:
             "learned": self._learned.to_bytes(),
             "learned_labels": [[*item] for item in sorted(self._learned_labels.items())],
             "learning_since": self._learning_since,
+            "judged_from": self._judged_from,
             "baseline": None
             if self._baseline is None
             else Cohorts.holding(self._baseline.measures).to_bytes(),
@@ -255,6 +270,7 @@ class QualityBook:
         self._learned = Cohorts.from_bytes(state["learned"])
         self._learned_labels = dict(state["learned_labels"])
         self._learning_since = state["learning_since"]
+        self._judged_from = state["judged_from"]
         if state["baseline"] is not None:
             self._baseline = Baseline.of(Cohorts.from_bytes(state["baseline"]).total().measures)
         for output in self._quality:

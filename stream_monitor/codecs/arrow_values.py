@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import types
 
-from stream_monitor.codecs.times import TIME_MS_END
 from stream_monitor.events import Float64s, Int64s
+from stream_monitor.times import TIME_MS_END
 
 Array = Any
 """An array of pyarrow, whose types do not say what those of nested values have."""

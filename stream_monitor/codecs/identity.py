@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stream_monitor.codecs.reasons import Reason
-from stream_monitor.codecs.times import TIME_MS_END, epoch_ms
 from stream_monitor.events import NO_TIMESTAMP, Int64s, Stream
+from stream_monitor.times import TIME_MS_END, epoch_ms
 
 NAME_LENGTH_MAX = 200
 ROLES = frozenset({"live", "shadow"})

@@ -28,10 +28,10 @@ from stream_monitor.codecs.columns import (
     numbers_column,
     strings_column,
 )
-from stream_monitor.codecs.times import TIME_MS_END
 from stream_monitor.codecs.wanted import Wanted
 from stream_monitor.events import Column, JsonType
 from stream_monitor.summary.vocabulary import Vocabulary
+from stream_monitor.times import TIME_MS_END
 
 MODELS_MAX = 2_048
 NAMES_MAX = 512

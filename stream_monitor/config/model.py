@@ -27,6 +27,7 @@ from stream_monitor.config.values import (
     Range,
     SegmentField,
     SliceLength,
+    Time,
     duration_ms,
     duration_text,
     lasting,
@@ -155,6 +156,10 @@ class ModelConfig(Section):
         default=Learn(ms=DAY_MS),
         description="What a reference is learned from without a file: a time or a number of events.",
         json_schema_extra={"default": "1d"},
+    )
+    learn_from: Time = Field(
+        default=0,
+        description="What was learned before this time is forgotten, and learned anew from here on.",
     )
     reference: File | None = Field(default=None, description="A file that `stream-monitor profile` wrote.")
     labels: dict[str, str] = Field(default_factory=dict, description="Reach the alerts: team, runbook.")

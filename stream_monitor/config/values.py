@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from stream_monitor.config.section import refuse
+from stream_monitor.times import epoch_ms
 
 UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 DAY_MS = UNITS_MS["d"]
@@ -80,6 +81,22 @@ def slice_length_ms(value: object) -> int:
 
 
 SliceLength = Annotated[int, BeforeValidator(slice_length_ms), _SCHEMA]
+
+
+def time_ms(value: object) -> int:
+    """Epoch milliseconds of a time with a zone.
+
+    >>> time_ms("2026-01-05T10:00:00Z")
+    1767607200000
+    """
+    found = epoch_ms(value)
+    if found is None:
+        refuse('a time, as "2026-01-05T10:00:00Z" or in epoch ms', value)
+    return found
+
+
+_TIME_SCHEMA = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "integer", "minimum": 0}]}
+Time = Annotated[int, BeforeValidator(time_ms), WithJsonSchema(_TIME_SCHEMA)]
 
 
 def number_range(value: object) -> tuple[float, float]:

@@ -101,6 +101,13 @@ class ArrivalJudge:
         assert self._config.labels is not None
         return self._config.labels
 
+    def forget(self, model: str, start: int) -> None:
+        """Cohorts are kept: labels still come for them."""
+        for stream, judged in self._models.get(model, {}).items():
+            anew = self._begin(stream, start)
+            judged.signals = anew.signals
+            judged.book.forget(anew.book.baseline, start)
+
     def shape(self, model: str) -> str:
         return shape_hash(self._config.model(model), self._labels)
 

@@ -50,11 +50,12 @@ class Decider:
         self.counters: Counter[str] = Counter()
         self._events = EventJudge(config, references, self.counters)
         self._arrivals = ArrivalJudge(config, references, self.counters)
+        more = references.basis, config.pipeline, self.counters
         self._tracks: dict[Stage, Track[Any]] = {
-            "observe": Track(self._ledger("observe"), self._events, config.pipeline, self.counters),
+            "observe": Track(self._ledger("observe"), self._events, *more)
         }
         if config.labels is not None:
-            self._tracks["join"] = Track(self._ledger("join"), self._arrivals, config.pipeline, self.counters)
+            self._tracks["join"] = Track(self._ledger("join"), self._arrivals, *more)
 
     def _ledger(self, stage: Stage, state: Mapping[str, Any] | None = None) -> Ledger:
         """Pairs belong to slices of clocks, so nothing of them is late; and a partition that was idle from

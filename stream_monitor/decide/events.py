@@ -41,6 +41,10 @@ class EventJudge:
         self._counters = counters
         self._models: dict[str, Watched] = {}
 
+    def forget(self, model: str, start: int) -> None:
+        del start
+        self._models.pop(model, None)
+
     def shape(self, model: str) -> str:
         return Shape.of(self._config.model(model), self._references.shape(model)).hash
 

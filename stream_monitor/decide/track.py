@@ -6,15 +6,19 @@ so labels that lag behind for days hold nothing back but what rests on labels.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from stream_monitor.alerting.alert import Alert
 from stream_monitor.alerting.ledger import ledger_finding
 from stream_monitor.events import Delta, Flush, Stream
+from stream_monitor.reference import Basis
 from stream_monitor.watermark import Ledger, Verdict
+
+log = logging.getLogger(__name__)
 
 
 class Content(Protocol):
@@ -36,6 +40,9 @@ C = TypeVar("C", bound=Content)
 
 class Judge(Protocol[C]):
     """What becomes of closed slices: the part in which tracks differ."""
+
+    def forget(self, model: str, start: int) -> None:
+        """What was learned before the slice of this start."""
 
     def shape(self, model: str) -> str:
         """The hash that deltas of this model must name to be merged."""
@@ -69,12 +76,22 @@ class Slices(Generic[C]):
     suspect: set[int] = field(default_factory=set)
     version: int = 0
     bound_at: int = BOUND_AT
+    basis: Basis | None = None
+    """None until a slice closes."""
 
 
 class Track(Generic[C]):
-    """Flushes of one stage in, alerts out. ``counters`` are shared by the tracks of a Decider."""
+    """Flushes of one stage in, alerts out. ``basis`` gives that of a model, as configured; ``counters`` are
+    shared by the tracks of a Decider."""
 
-    def __init__(self, ledger: Ledger, judge: Judge[C], pipeline: str, counters: Counter[str]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        judge: Judge[C],
+        basis: Callable[[str], Basis],
+        pipeline: str,
+        counters: Counter[str],
+    ) -> None:
         self.ledger = ledger
         self.models: dict[str, Slices[C]] = {}
         self.closed: int | None = None
@@ -82,6 +99,7 @@ class Track(Generic[C]):
         self.first: int | None = None
         """The start of the earliest slice since this process began."""
         self._judge = judge
+        self._basis = basis
         self._pipeline = pipeline
         self._counters = counters
 
@@ -159,9 +177,22 @@ class Track(Generic[C]):
     def _close_slice(self, model: str, start: int) -> list[Alert]:
         slices = self.models[model]
         slices.version += 1
+        self._rest_on(model, start)
         suspect = start in slices.suspect
         slices.suspect.discard(start)
         return self._judge.close(model, start, slices.open.pop(start), suspect=suspect)
+
+    def _rest_on(self, model: str, start: int) -> None:
+        """What is configured, from the slice of this start on. Where a file is another one, segments learn
+        anew, too."""
+        slices, basis = self.models[model], self._basis(model)
+        learned_from = 0 if slices.basis is None else slices.basis.learn_from
+        if not learned_from < basis.learn_from <= start:
+            basis = basis._replace(learn_from=learned_from)
+        if slices.basis is not None and slices.basis != basis:
+            self._judge.forget(model, start)
+            log.warning("model %s: what was learned is forgotten, and learned anew", model)
+        slices.basis = basis
 
     def snapshot(self, model: str) -> dict[str, Any]:
         """The ledger, the watermark, and what is known of the model on this track (None: nothing)."""
@@ -170,6 +201,7 @@ class Track(Generic[C]):
         if slices is not None:
             saved["model"] = {
                 "shape": slices.shape,
+                "basis": None if slices.basis is None else list(slices.basis),
                 "open": [
                     [start, list(stream), content.to_bytes()]
                     for start, streams in sorted(slices.open.items())
@@ -189,6 +221,7 @@ class Track(Generic[C]):
             return 0
         slices = self._begin(model)
         slices.version += 1
+        slices.basis = None if saved["basis"] is None else Basis(*saved["basis"])
         dropped = 0
         for start, stream, data in saved["open"]:
             if saved["shape"] != slices.shape:

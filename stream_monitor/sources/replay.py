@@ -20,13 +20,13 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as ProgressBar
 
 from stream_monitor.alerting.alert import Alert
-from stream_monitor.codecs.times import epoch_ms
 from stream_monitor.config import Config, load_config
 from stream_monitor.errors import InputError
 from stream_monitor.events import Records, Source
 from stream_monitor.monitor import Monitor
 from stream_monitor.sources.files import PARTITIONERS, Mapped, key_at, partitioned, read
 from stream_monitor.sources.outcome import days, outcome, quality_table
+from stream_monitor.times import epoch_ms
 from stream_monitor.watermark import NEVER
 
 if TYPE_CHECKING:

@@ -16,28 +16,20 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 
-from stream_monitor.codecs.times import epoch_ms
 from stream_monitor.config.loading import read_yaml
 from stream_monitor.config.problems import problems_of
 from stream_monitor.config.section import Section, refuse
+from stream_monitor.config.values import Time
 from stream_monitor.errors import ConfigError
 
 INCIDENTS_MAX = 10_000
 ANY = "*"
 
 
-def _time(value: object) -> int:
-    time_ms = epoch_ms(value)
-    if time_ms is None:
-        refuse('a time, as "2026-01-05T10:00:00Z" or in epoch ms', value)
-    return time_ms
-
-
 def _names(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Time = Annotated[int, BeforeValidator(_time)]
 Name = Annotated[str, Field(min_length=1)]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_monitor.codecs.times import TIME_MS_END, epoch_ms
+from stream_monitor.times import TIME_MS_END, epoch_ms
 
 MOMENT_MS = 1_763_865_600_000
 
