@@ -89,7 +89,8 @@ def test_what_is_wrong_with_incidents_is_said_with_its_place(
 def told(time: int, since: int | None = None, **changed: Any) -> Told:
     """An alert of x at the end of a slice of an hour; times in hours."""
     what: dict[str, Any] = {"id": "i", "model": "m", "kind": "feature", "signal": "x", "check": "drift"}
-    what |= {"severity": "page", "summary": "x rose"} | changed
+    what |= {"severity": "page", "summary": "x rose", "score": "location", "unit": "rank"}
+    what |= {"effect": 0.3, "dead": 0.1} | changed
     began = (time - 1 if since is None else since) * HOUR_MS
     return Told(**what, since=began, first=(time - 1) * HOUR_MS, time=time * HOUR_MS)
 

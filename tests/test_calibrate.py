@@ -14,10 +14,12 @@ from scipy.signal import lfilter
 from scipy.stats import poisson
 
 from stream_monitor import cli
-from stream_monitor.config import Budget
+from stream_monitor.config import Budget, MinEffect
 from stream_monitor.config.values import DAY_MS
 from stream_monitor.monitor import Monitor
 from stream_monitor.trials.healthy import Raised, poisson_interval
+from stream_monitor.trials.settling import fields_of, raised_min_effect
+from stream_monitor.trials.verdict import Told
 from tests.test_replay import write
 
 START, SLICE_MS, EVENTS = 1_767_225_600_000, 10_000, 6
@@ -47,6 +49,16 @@ def events(slices: int, *, x: float = 0.0, since: int = 0) -> list[Event]:
 def config(detector: str) -> dict[str, Any]:
     model = {"slice": "10s", "learn": "2h", "detectors": [detector]}
     return {"predictions": {"topics": ["t"]}, "models": {"*": model}}
+
+
+def restless() -> list[Event]:
+    """After two hours the level of x moves by itself, and comes back, an hour each time."""
+    levels = (0, 0, 2.5, 0, -3, 0, 2, 0, -2.5, 0)
+    found = events(HOUR * len(levels))
+    for number, event in enumerate(found):
+        event["features"]["x"] += levels[number // (HOUR * EVENTS)]
+        del event["features"]["slow"]
+    return found
 
 
 def calibrate(folder: Path, found: list[Event], detector: str) -> tuple[dict[str, Any], str]:
@@ -133,3 +145,49 @@ def test_the_interval_leaves_out_a_fortieth_on_each_side(count: int) -> None:
     low, high = poisson_interval(count)
     assert poisson.cdf(count, high) == pytest.approx(0.025)
     assert low == 0.0 if count == 0 else poisson.sf(count - 1, low) == pytest.approx(0.025)
+
+
+def test_minimum_effects_are_found_that_hold_the_budget_where_a_level_moves_by_itself(tmp_path: Path) -> None:
+    found = restless()
+    report, text = calibrate(tmp_path, found, "scan")
+    (model,) = report["models"]
+    assert model["over"]
+    settled = model["settled"]
+    assert not settled["over"]
+    assert settled["min_effect"].keys() <= {"location", "shape", "rate"}
+    assert settled["min_effect"]["location"] > MinEffect().location
+    quieter = config("scan")
+    quieter["models"]["m"] = {"min_effect": settled["min_effect"]}
+    monitor = Monitor(quieter)
+    alerts = [*monitor.update(found), *monitor.close()]
+    assert len(alerts) == settled["alerts"] < model["alerts"]
+    (said,) = (line for line in text.splitlines() if "min_effect" in line)
+    assert said.startswith("- m with `min_effect: {location: ")
+    assert said.endswith("no more than chance makes of what is allowed")
+
+
+def test_where_the_budget_is_held_nothing_is_settled(report: tuple[dict[str, Any], str]) -> None:
+    assert [model["settled"] for model in report[0]["models"]] == [None]
+    assert "min_effect" not in report[1]
+
+
+@pytest.mark.parametrize(
+    ("score", "names"),
+    [
+        (("drift", "location", "rank"), ["location"]),
+        (("drift", "location", "sd"), ["location"]),
+        (("drift", "location", "share"), ["location", "share"]),
+        (("drift", "spread", "rank"), ["shape"]),
+        (("drift", "above_maximum", "share"), ["rate"]),
+        (("drift", "share of 'a'", "share"), ["share"]),
+        (("missing", "missing", "share"), ["rate"]),
+    ],
+)
+def test_each_score_is_settled_by_what_it_is_held_against(
+    score: tuple[str, str, str], names: list[str]
+) -> None:
+    check, name, unit = score
+    told = Told("i", "m", "feature", "x", check, "page", 0, 0, 1, "", name, unit, -0.3, 0.1)
+    assert fields_of(told) == names
+    of = Raised("m", Counter({check: 4}), 4, 1.0, 1.0, Budget())
+    assert raised_min_effect(of, [told] * 4) == dict.fromkeys(names, 0.38)

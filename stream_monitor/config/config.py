@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
@@ -265,6 +266,13 @@ class Config(Section):
                 known = merged(known, self.models[glob])
             self._by_name[name] = known
         return known
+
+    def with_model(self, name: str, settings: Mapping[str, Any]) -> Self:
+        """The same, but for these settings of one model, as in YAML."""
+        entry = ModelConfig.model_validate(settings)
+        before = self.models.get(name)
+        models = {**self.models, name: entry if before is None else merged(before, entry)}
+        return type(self).model_construct(**{**dict(self), "models": models})
 
 
 def _prefix(pipeline: str) -> str:

@@ -8,6 +8,9 @@ traffic and with the noise that was learned: with a probability of at least 50 %
 Shifts of numbers are in standard deviations (of a normal signal whose ranks move as far), those of
 categories and of what is missing in percentage points. A signal that in the longest time sees no shift
 of 1 sd, or of 25 points, is a blind spot. Smaller shifts than `min_effect` are never told.
+
+Where a model told more than it is allowed, larger minimum effects are looked for that hold its budget, and
+the history is run again with them.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from stream_monitor.trials.backtest import STDOUT, duration, write
 from stream_monitor.trials.healthy import Raised, raised
 from stream_monitor.trials.report import moment, rfc3339, short_duration
 from stream_monitor.trials.runs import history_of, replayed
+from stream_monitor.trials.settling import Settled, settled
 from stream_monitor.trials.sight import CHANCES, Sight, sights
 from stream_monitor.trials.verdict import History
 
@@ -57,25 +61,28 @@ def main(args: Namespace) -> int:
         raise InputError("expected one of --out and --json on stdout, got both")
     with Console(stderr=True).status("calibrate"):
         monitor, alerts = replayed(args.config, args)
-    history, models = history_of(monitor), raised(monitor, alerts)
+        history, models = history_of(monitor), raised(monitor, alerts)
+        quieter = settled(args.config, args, models, alerts)
     spans_ms = sorted(args.within or map(duration, WITHIN))
     subjects = monitor.decider.subjects()
     seen = [one for stream, subject in subjects for one in sights(stream, subject, spans_ms)]
     seen.sort(key=lambda one: (one.stream, one.signal))
     if args.out:
-        write(args.out, _markdown(str(args.config), history, models, seen, spans_ms))
+        write(args.out, _markdown(str(args.config), history, models, quieter, seen, spans_ms))
     if args.json:
-        write(args.json, orjson.dumps(document(history, models, seen, spans_ms)).decode() + "\n")
+        write(args.json, orjson.dumps(document(history, models, quieter, seen, spans_ms)).decode() + "\n")
     if STDOUT not in {args.out, args.json}:
         width = None if sys.stdout.isatty() else WIDTH_CHARS
         console = Console(file=sys.stdout, width=width, highlight=False, markup=False)
-        console.print("\n".join(_lines(history, models, seen)), soft_wrap=True)
+        console.print("\n".join(_lines(history, models, quieter, seen)), soft_wrap=True)
         if seen:
             console.print(_table(seen, spans_ms))
     return 0
 
 
-def _lines(history: History, models: Sequence[Raised], seen: Sequence[Sight]) -> Iterator[str]:
+def _lines(
+    history: History, models: Sequence[Raised], quieter: Mapping[str, Settled], seen: Sequence[Sight]
+) -> Iterator[str]:
     yield (
         f"{history.events:,} events from {moment(history.first)} to {moment(history.last)}: "
         f"{short_duration(history.length_ms)}"
@@ -86,6 +93,8 @@ def _lines(history: History, models: Sequence[Raised], seen: Sequence[Sight]) ->
             f"{one.model}: {one.alerts} alerts, {one.pages} of them pages "
             f"(95 %: {low:.2g} to {high:.2g} in as long a time); {_allowed(one)}"
         )
+        if one.model in quieter:
+            yield _settled(quieter[one.model])
     blind: defaultdict[str, list[str]] = defaultdict(list)
     for sight in seen:
         if sight.blind is not None:
@@ -102,6 +111,15 @@ def _allowed(one: Raised) -> str:
     verdict = "MORE than allowed" if one.over else "no more than chance makes of it"
     budget = f"budget {one.budget.false_alarms:g} in {duration_text(one.budget.per_ms)}"
     return f"{one.allowed:.2g} are allowed in {one.weeks:.3g} weeks of watching ({budget}): {verdict}"
+
+
+def _settled(one: Settled) -> str:
+    effects = ", ".join(f"{name}: {value:g}" for name, value in one.min_effect.items())
+    verdict = "still MORE than allowed" if one.raised.over else "no more than chance makes of what is allowed"
+    return (
+        f"{one.raised.model} with `min_effect: {{{effects}}}`, fitted to what was told of this history: "
+        f"{one.raised.alerts} alerts, {verdict}"
+    )
 
 
 def _cells(one: Sight) -> list[str]:
@@ -127,9 +145,14 @@ def _table(seen: Sequence[Sight], spans_ms: Sequence[int]) -> Table:
 
 
 def _markdown(
-    config: str, history: History, models: Sequence[Raised], seen: Sequence[Sight], spans_ms: Sequence[int]
+    config: str,
+    history: History,
+    models: Sequence[Raised],
+    quieter: Mapping[str, Settled],
+    seen: Sequence[Sight],
+    spans_ms: Sequence[int],
 ) -> str:
-    first, *more = _lines(history, models, seen)
+    first, *more = _lines(history, models, quieter, seen)
     heads = _heads(spans_ms)
     rows = ["| " + " | ".join(cells) + " |" for cells in (heads, *map(_cells, seen))]
     rows.insert(1, "|" + "---|" * len(heads))
@@ -153,9 +176,14 @@ def _shift(shift: float | None, unit: str) -> str:
 
 
 def document(
-    history: History, models: Sequence[Raised], seen: Sequence[Sight], spans_ms: Sequence[int]
+    history: History,
+    models: Sequence[Raised],
+    quieter: Mapping[str, Settled],
+    seen: Sequence[Sight],
+    spans_ms: Sequence[int],
 ) -> dict[str, Any]:
-    """All of it, for programs: shifts of a share as a part of 1, null where none is found."""
+    """All of it, for programs: shifts of a share as a part of 1, null where none is found; ``settled``: what
+    holds the budget of a model that told too much, null of others."""
     return {
         "history": {
             "from": rfc3339(history.first),
@@ -174,6 +202,7 @@ def document(
                 "budget": {"false_alarms": one.budget.false_alarms, "per_ms": one.budget.per_ms},
                 "weeks_watched": one.weeks,
                 "over": one.over,
+                "settled": _as_plain(quieter.get(one.model)),
             }
             for one in models
         ],
@@ -192,3 +221,9 @@ def document(
             for one in seen
         ],
     }
+
+
+def _as_plain(one: Settled | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    return {"min_effect": one.min_effect, "alerts": one.raised.alerts, "over": one.raised.over}

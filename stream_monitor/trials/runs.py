@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -53,9 +53,14 @@ def run(path: Path, args: Namespace) -> Run:
     return Run(history_of(monitor), alerts, _signals(monitor))
 
 
-def replayed(path: Path, args: Namespace) -> tuple[Monitor, list[Told]]:
-    """The monitor of a configuration at the end of the input, and what it told."""
+def replayed(
+    path: Path, args: Namespace, min_effects: Mapping[str, Mapping[str, float]] | None = None
+) -> tuple[Monitor, list[Told]]:
+    """The monitor of a configuration at the end of the input, and what it told; ``min_effects``: of models
+    that are to have others than configured."""
     config = load_config(path)
+    for model, effects in (min_effects or {}).items():
+        config = config.with_model(model, {"min_effect": effects})
     check_input(args, config)
     alerts = list[Told]()
     with ExitStack() as stack:

@@ -29,6 +29,10 @@ class Told:
     first: int
     time: int
     summary: str
+    score: str
+    unit: str
+    effect: float
+    dead: float
 
     @classmethod
     def of(cls, alert: Alert, config: Config) -> Told:
@@ -43,6 +47,10 @@ class Told:
             alert.time - _slice_ms(alert, config),
             alert.time,
             alert.summary,
+            alert.finding.score,
+            alert.finding.unit,
+            alert.finding.effect,
+            alert.finding.dead,
         )
 
 
