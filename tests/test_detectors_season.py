@@ -12,8 +12,9 @@ from scipy.stats import binom, poisson
 
 from stream_monitor.detectors import Scan, Seasonal, make, restore
 from stream_monitor.detectors.season import Season
-from stream_monitor.detectors.season_fit import LEVEL, season_of
+from stream_monitor.detectors.season_fit import season_of
 from stream_monitor.detectors.season_hours import DAY, HOUR_MS, HOURS_MAX, WEEK, Hours, Record
+from stream_monitor.detectors.season_waves import LEVEL
 
 Values = NDArray[np.float64]
 MINUTE = 60_000
@@ -51,6 +52,12 @@ def week_season(hour: Values, seed: int) -> Values:
     late = hour + np.random.default_rng(seed).uniform(0, WEEK, hour.shape[1])
     weekday = late % WEEK < 120
     return np.sin(2 * np.pi * late / 24) * np.where(weekday, 1.4, 0.3) + np.where(weekday, 0.3, -0.7)
+
+
+def shift_season(hour: Values, seed: int) -> Values:
+    """Of 31 hours."""
+    late = hour + np.random.default_rng(seed).uniform(0, 31, hour.shape[1])
+    return 1.3 * np.sin(2 * np.pi * late / 31)
 
 
 def told(detector: Scan, values: Values, n: float = 1.0) -> NDArray[np.int64]:
@@ -126,6 +133,41 @@ def test_noise_is_given_no_season(kind: str, days: int) -> None:
         hourly = values.reshape(-1, parts, 500).mean(axis=1)
         season = season_of(Record(START // HOUR_MS, np.ones_like(hourly), hourly), HOUR_MS)
         assert np.count_nonzero(season.period) <= binom.ppf(0.9999, 500, 2 * LEVEL)
+        others = ~np.isin(season.period, (0, DAY, WEEK))
+        assert np.count_nonzero(others) <= binom.ppf(0.9999, 500, LEVEL / 10)
+
+
+@pytest.mark.parametrize(("period", "kind"), [(10, "white"), (10, "AR .9"), (31, "white"), (41, "white")])
+def test_a_period_that_is_not_known_is_found_to_the_hour(period: int, kind: str) -> None:
+    hour = hour_of(HOUR_MS, 14 * DAY + 10 * period)
+    late = hour + np.random.default_rng(12).uniform(0, period, 100)
+    truth = 1.3 * np.sin(2 * np.pi * late / period) + 0.5 * np.cos(4 * np.pi * late / period)
+    values = (truth + noise(kind, len(hour), 100, seed=13))[: 14 * DAY]
+    season = season_of(Record(START // HOUR_MS, np.ones_like(values), values), HOUR_MS)
+    right = season.period == period
+    wrong = ~np.isin(season.period, (period, 2 * period, 0))
+    assert np.count_nonzero(right) >= 85
+    assert np.count_nonzero(wrong) <= 8
+    # It is as good in what comes after: the period does not drift off.
+    later = START + np.arange(14 * DAY, len(hour)) * HOUR_MS
+    found = np.array([season.at(start, HOUR_MS) for start in later.tolist()])
+    off = (found - truth[14 * DAY :])[:, right]
+    assert (off**2).mean() < 0.2 * (truth**2).mean()
+
+
+def test_a_period_that_was_not_seen_often_enough_is_not_guessed() -> None:
+    hour = hour_of(HOUR_MS, 14 * DAY)
+    late = hour + np.random.default_rng(12).uniform(0, 60, 100)
+    values = 1.3 * np.sin(2 * np.pi * late / 60) + noise("white", len(hour), 100, seed=13)
+    season = season_of(Record(START // HOUR_MS, np.ones_like(values), values), HOUR_MS)
+    assert np.isin(season.period, (0, DAY, WEEK)).all()
+
+
+def test_a_week_is_no_other_period() -> None:
+    hour = hour_of(HOUR_MS, 28 * DAY) + np.zeros(100)
+    values = week_season(hour, 4) + noise("white", len(hour), 100, seed=3)
+    season = season_of(Record(START // HOUR_MS, np.ones_like(values), values), HOUR_MS)
+    assert (season.period == WEEK).all()
 
 
 @pytest.mark.parametrize("slice_ms", [MINUTE, 10 * MINUTE, HOUR_MS, 3 * HOUR_MS])
@@ -190,11 +232,17 @@ def rhythm(kind: str, season: str, days: int, slice_ms: int, length: int) -> tup
     """How many slices are learned from, and those and as many as are watched, of 60 signals."""
     learn = days * DAY * HOUR_MS // slice_ms
     hour = hour_of(slice_ms, learn + length) + np.zeros(60)
-    level = day_season(hour, 7) if season == "day" else week_season(hour, 8)
+    level = {"day": day_season, "week": week_season, "31 h": shift_season}[season](hour, 7)
     return learn, level + noise(kind, learn + length, 60, seed=9)
 
 
-CASES = [("white", "day", 7, 5), ("AR .9", "day", 7, 5), ("white", "week", 14, 15), ("AR .9", "week", 14, 15)]
+CASES = [
+    ("white", "day", 7, 5),
+    ("AR .9", "day", 7, 5),
+    ("white", "week", 14, 15),
+    ("AR .9", "week", 14, 15),
+    ("white", "31 h", 14, 15),
+]
 
 
 @pytest.mark.parametrize(("kind", "season", "days", "minutes"), CASES)

@@ -14,12 +14,13 @@ from stream_monitor.detectors.season_learner import SeasonLearner
 
 
 class Seasonal(Scan):
-    """A scan that learns the hour of the day, or of the week, too.
+    """A scan that learns the hour of the day, or of the week, or of a period that it finds itself, too.
 
     Promise: that of the scan, for what is left of a signal when its season is taken off. It is taken off
     where there is one (see ``season_fit``), and what is uncertain about it widens what a window may stray.
     Where there is none this is the scan, to the bit. Levels that are told are those of a whole period. It
-    takes 4 days of learning to have a season of the day, and 14 for one of the week.
+    takes 4 days of learning to have a season of the day, 14 for one of the week, and eight periods for one of
+    any other whole number of hours.
 
     A rate is not moved but stretched, for its noise goes with its level: events count for more in hours in
     which more of them are hits (of rates above a half: misses).
