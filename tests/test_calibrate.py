@@ -166,6 +166,25 @@ def test_minimum_effects_are_found_that_hold_the_budget_where_a_level_moves_by_i
     assert said.endswith("no more than chance makes of what is allowed")
 
 
+def test_the_season_that_was_learned_is_said(tmp_path: Path) -> None:
+    random, found = np.random.default_rng(4), list[Event]()
+    for hour in range(20 * 24):
+        for one in range(20):
+            features = {
+                "day": random.normal() + float(np.sin(2 * np.pi * hour / 24)),
+                "shift": random.normal() + float(np.sin(2 * np.pi * hour / 31)),
+                "none": random.normal(),
+            }
+            found.append({"model": "m", "ts": START + hour * 3_600_000 + one, "features": features})
+    path, out = tmp_path / "monitor.yaml", tmp_path / "r.json"
+    model = {"slice": "1h", "learn": "16d"}
+    path.write_text(yaml.safe_dump({"predictions": {"topics": ["t"]}, "models": {"*": model}}))
+    file = write(tmp_path / "f.jsonl", found)
+    assert cli.main(["calibrate", str(file), "--config", str(path), "--json", str(out)]) == 0
+    signals = orjson.loads(out.read_bytes())["signals"]
+    assert {one["signal"]: one["season_hours"] for one in signals} == {"day": 24, "none": None, "shift": 31}
+
+
 def test_where_the_budget_is_held_nothing_is_settled(report: tuple[dict[str, Any], str]) -> None:
     assert [model["settled"] for model in report[0]["models"]] == [None]
     assert "min_effect" not in report[1]

@@ -95,10 +95,15 @@ def _lines(
         )
         if one.model in quieter:
             yield _settled(quieter[one.model])
+    seasons: defaultdict[int, list[str]] = defaultdict(list)
     blind: defaultdict[str, list[str]] = defaultdict(list)
     for sight in seen:
+        if sight.season:
+            seasons[sight.season].append(_name(sight))
         if sight.blind is not None:
             blind[sight.blind].append(_name(sight))
+    for hours, names in sorted(seasons.items()):
+        yield f"season of {hours} hours: {'; '.join(names)}"
     for why, names in sorted(blind.items()):
         yield f"blind spots ({why}): {'; '.join(names)}"
     if not blind:
@@ -216,6 +221,7 @@ def document(
                 "unit": one.unit,
                 "shifts": one.shifts,
                 "missing": one.missing,
+                "season_hours": one.season or None,
                 "blind": one.blind,
             }
             for one in seen

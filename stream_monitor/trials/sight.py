@@ -11,7 +11,7 @@ from scipy.special import ndtri
 from stream_monitor.checks.base import Score, Unit
 from stream_monitor.checks.subject import Subject
 from stream_monitor.checks.watch import NOISE_SDS, Watch
-from stream_monitor.detectors import Scan
+from stream_monitor.detectors import Scan, Seasonal
 from stream_monitor.detectors.base import Float64s
 from stream_monitor.detectors.reach import smallest_shift
 from stream_monitor.events import Stream
@@ -28,7 +28,8 @@ LEARNING = "it is still being learned"
 class Sight:
     """Of one signal of a stream: ``shifts`` that are found within each span of time (rows) with at least each
     of CHANCES (columns), in ``unit``: "sd" or "share"; None where no shift is. ``missing``: the same of the
-    share of events that lack it. ``blind``: why nothing useful is seen, or None.
+    share of events that lack it. ``season``: the period that was learned, in hours; 0: none. ``blind``: why
+    nothing useful is seen, or None.
     """
 
     stream: Stream
@@ -37,6 +38,7 @@ class Sight:
     unit: str
     shifts: tuple[tuple[float | None, ...], ...]
     missing: tuple[tuple[float | None, ...], ...]
+    season: int
     blind: str | None
 
 
@@ -55,7 +57,7 @@ def sights(stream: Stream, subject: Subject, spans_ms: Sequence[int]) -> Iterato
                     found[name] = _sight(stream, name, watch, scan, scores, shifts)
     for name in subject.learning:
         none = ((None,) * len(CHANCES),) * len(spans_ms)
-        found[name] = Sight(stream, name, "", "sd", none, none, LEARNING)
+        found[name] = Sight(stream, name, "", "sd", none, none, 0, LEARNING)
     yield from (found[name] for name in sorted(found))
 
 
@@ -76,7 +78,12 @@ def _sight(
     elif not of[-1, -1] <= (BLIND_SD if unit == "sd" else BLIND_SHARE):
         blind = "it moves too far by itself, or has too little traffic"
     lost = shifts[..., missing[0]] if missing else np.full(of.shape, np.inf)
-    return Sight(stream, name, "" if at is None else scores[at].name, unit, _plain(of), _plain(lost), blind)
+    moves, season = ("", 0) if at is None else (scores[at].name, _season(scan, at))
+    return Sight(stream, name, moves, unit, _plain(of), _plain(lost), season, blind)
+
+
+def _season(scan: Scan, at: int) -> int:
+    return int(scan.season.period[at]) if isinstance(scan, Seasonal) else 0
 
 
 def _tells(score: Score) -> bool:
