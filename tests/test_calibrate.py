@@ -209,4 +209,8 @@ def test_each_score_is_settled_by_what_it_is_held_against(
     told = Told("i", "m", "feature", "x", check, "page", 0, 0, 1, "", name, unit, -0.3, 0.1)
     assert fields_of(told) == names
     of = Raised("m", Counter({check: 4}), 4, 1.0, 1.0, Budget())
-    assert raised_min_effect(of, [told] * 4) == dict.fromkeys(names, 0.38)
+    now = MinEffect().model_dump()
+    assert raised_min_effect(of, [told] * 4, now) == dict.fromkeys(names, 0.38)
+    assert raised_min_effect(of, [told] * 4, now | {"location": 0.4}) == dict.fromkeys(
+        [name for name in names if name != "location"], 0.38
+    )

@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 from argparse import Namespace
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stream_monitor.checks.base import Unit
 from stream_monitor.checks.numeric import BEYOND
+from stream_monitor.config import load_config
 from stream_monitor.trials.healthy import Raised, raised
 from stream_monitor.trials.runs import replayed
 from stream_monitor.trials.verdict import Told
@@ -41,27 +42,31 @@ def settled(
     config: Path, args: Namespace, models: Sequence[Raised], alerts: Sequence[Told]
 ) -> dict[str, Settled]:
     """By name, the models that told more than they are allowed."""
-    effects = dict[str, dict[str, float]]()
+    before, effects = load_config(config), dict[str, dict[str, float]]()
     for _ in range(ROUNDS):
-        over = {one.model: raised_min_effect(one, alerts) for one in models if one.over}
-        over = {model: more for model, more in over.items() if more}
-        if not over:
+        more = False
+        for one in models:
+            known = effects.get(one.model, {})
+            now = before.model(one.model).min_effect.model_dump() | known
+            if one.over and (found := raised_min_effect(one, alerts, now)):
+                effects[one.model], more = known | found, True
+        if not more:
             break
-        effects |= {model: effects.get(model, {}) | more for model, more in over.items()}
         monitor, alerts = replayed(config, args, effects)
         models = raised(monitor, alerts)
     return {one.model: Settled(effects[one.model], one) for one in models if one.model in effects}
 
 
-def raised_min_effect(of: Raised, alerts: Sequence[Told]) -> dict[str, float]:
-    """Of one model: what is to be raised, and to what."""
+def raised_min_effect(of: Raised, alerts: Sequence[Told], now: Mapping[str, float]) -> dict[str, float]:
+    """Of one model: what is to be raised, and to what; ``now``: what it is."""
     peaks: defaultdict[str, list[Told]] = defaultdict(list)
     for told in alerts:
         if told.model == of.model and told.kind in OF_EVENTS:
             for name in fields_of(told):
                 peaks[name].append(told)
     fall = math.log(max(of.alerts / max(of.allowed or 0.0, 0.5), 1.0))
-    return {name: _beyond(several, fall) for name, several in sorted(peaks.items())}
+    found = {name: _beyond(several, fall) for name, several in sorted(peaks.items())}
+    return {name: value for name, value in found.items() if value > now[name]}
 
 
 def _beyond(peaks: Sequence[Told], fall: float) -> float:
