@@ -13,6 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "stream_monitor"
 ROOMS = [
     "errors",
+    "times",
     "events",
     "config",
     "watermark",
