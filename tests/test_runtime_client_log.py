@@ -18,7 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from stream_monitor.config import parse_config
 from stream_monitor.runtime import restore
-from stream_monitor.runtime.client_log import INTERVAL_S, Sparing
+from stream_monitor.runtime.client_log import INTERVAL_S, Sparing, errors_as_they_are
 from stream_monitor.runtime.kafka import check_properties
 from tests.kafka.broker import Broker, Cluster, free_ports
 from tests.kafka_apps import Pipeline, deltas, event, reports, wait_for
@@ -29,6 +29,20 @@ NAME = "stream_monitor.runtime.client_log"
 def line(facility: str, level: int = logging.ERROR, text: str = "refused") -> logging.LogRecord:
     """As confluent-kafka makes it."""
     return logging.LogRecord(NAME, level, "", 0, "%s [%s] %s", (facility, "rdkafka#consumer-1", text), None)
+
+
+def test_what_is_fatal_is_what_it_is_though_there_was_a_line_to_log() -> None:
+    fenced = KafkaException(KafkaError(KafkaError._FENCED, fatal=True))
+    with pytest.raises(KafkaException) as raised, errors_as_they_are():
+        raise SystemError("LogRecord returned a result with an exception set") from fenced
+    assert raised.value is fenced
+
+
+@pytest.mark.parametrize("error", [SystemError("of something else"), KeyError("a bug")])
+def test_any_other_error_is_not_touched(error: Exception) -> None:
+    with pytest.raises(type(error)) as raised, errors_as_they_are():
+        raise error
+    assert raised.value is error
 
 
 def test_of_each_facility_one_line_in_an_interval_passes_as_a_warning_and_says_how_many_did_not() -> None:

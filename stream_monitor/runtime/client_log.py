@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from confluent_kafka import KafkaException
 
 INTERVAL_S = 30.0
 
@@ -42,6 +45,21 @@ class Sparing(logging.Filter):
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         vars(record).update(facility=facility, client=client, said=text, left_out=left_out)
         return True
+
+
+@contextmanager
+def errors_as_they_are() -> Iterator[None]:
+    """To poll a client in.
+
+    confluent-kafka raises what is fatal while it is polled. If the same poll has a line to log after that, it
+    makes the record with that exception set, of which Python makes a SystemError.
+    """
+    try:
+        yield
+    except SystemError as error:
+        if isinstance(error.__cause__, KafkaException):
+            raise error.__cause__ from None
+        raise
 
 
 log = logging.getLogger(__name__)

@@ -152,7 +152,8 @@ class Member:
         FencedError, or an error of ours, where the consumer cannot go on: no caller can pass that over.
         """
         try:
-            messages: list[Message] = self.consumer.consume(self._records_max, timeout_s)
+            with client_log.errors_as_they_are():
+                messages: list[Message] = self.consumer.consume(self._records_max, timeout_s)
         except KafkaException as raised:
             self._check_fatal(raised.args[0])
             raise

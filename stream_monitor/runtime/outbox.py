@@ -100,8 +100,9 @@ class TransactionalOutbox:
         producer = self._producer
         try:
             producer.begin_transaction()
-            sent = _produce_all(producer, messages)
-            producer.flush(CALL_TIMEOUT_S)
+            with client_log.errors_as_they_are():
+                sent = _produce_all(producer, messages)
+                producer.flush(CALL_TIMEOUT_S)
             failpoints.hit(f"{self._role}.after_produce")
             _within(STUCK_AFTER_S, producer.send_offsets_to_transaction, offsets, member, CALL_TIMEOUT_S)
             failpoints.hit(f"{self._role}.before_commit")
