@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -116,7 +116,7 @@ def read_by(count: int, broker: Broker, broker_pid: int, workload: Workload, fol
         finally:
             _signal(workers, signal.SIGCONT)
         cpu_begin_s, broker_begin_s, begin_s = _cpu_s(workers), cpu_s(broker_pid), time.perf_counter()
-        ends, steps = looking.ends(broker.bootstrap, topic), [Steps() for _ in shares]
+        ends, steps = looking.ends(broker.bootstrap, topic), [Steps([(begin_s, 0)]) for _ in shares]
 
         def done() -> bool:
             offsets = looking.committed(admin, group, list(ends))
@@ -137,12 +137,12 @@ def read_by(count: int, broker: Broker, broker_pid: int, workload: Workload, fol
 
 @dataclass(slots=True)
 class Steps:
-    """What one worker had committed, and when: it commits about once a second."""
+    """What one worker had committed, and when, from its begin on: it commits about once a second."""
 
-    seen: list[tuple[float, int]] = field(default_factory=list)
+    seen: list[tuple[float, int]]
 
     def add(self, at_s: float, committed: int) -> None:
-        if not self.seen or committed > self.seen[-1][1]:
+        if committed > self.seen[-1][1]:
             self.seen.append((at_s, committed))
 
     @property

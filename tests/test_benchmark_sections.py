@@ -64,10 +64,16 @@ def test_two_workers_read_all_events(own_broker: Broker, tmp_path: Path) -> None
 
 
 def test_a_rate_is_that_between_commits_without_the_part_of_an_interval_at_the_end() -> None:
-    steps = scaling.Steps()
-    for at_s, committed in [(0, 0), (0.5, 0), (1, 50), (1.5, 50), (2, 150), (3, 250), (4, 350), (5, 360)]:
+    steps = scaling.Steps([(0, 0)])
+    for at_s, committed in [(0.5, 0), (1, 50), (1.5, 50), (2, 150), (3, 250), (4, 350), (5, 360)]:
         steps.add(at_s, committed)
     assert steps.rate == 100
+
+
+def test_the_rate_of_a_worker_that_was_done_at_once_is_from_its_begin_on() -> None:
+    steps = scaling.Steps([(1, 0)])
+    steps.add(3, 500)
+    assert steps.rate == 250
 
 
 def test_scaling_is_by_the_cores_that_the_broker_left_to_the_workers() -> None:

@@ -125,8 +125,9 @@ def test_a_bug_is_not_hidden(command: ModuleType) -> None:
 
 
 def test_control_c_is_130() -> None:
-    # Unlike os.kill, which may hand it to another thread, after which this one may be done first.
-    interrupted = "import signal; module.main = lambda args: signal.raise_signal(signal.SIGINT)"
+    # Python leaves SIGINT ignored where it was so at the start, as in a shell's background jobs.
+    caught = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    interrupted = f"{caught}; module.main = lambda args: signal.raise_signal(signal.SIGINT)"
     done = run(check=f"{SPEAKING}{interrupted}\nsys.exit(cli.main(['try']))")
     assert (done.returncode, done.stderr) == (130, "")
 
