@@ -42,7 +42,7 @@ FIT = (
     Point("3 fields of 10 segments", 10_000, fields=3, segments=10),
     Point("4 workers", 10_000, workers=4),
     Point("16 workers", 16_000, workers=16, partitions=64),
-    Point("slices of 10 s", 10_000, slice_s=10, seconds=80),
+    Point("slices of 10 s", 1_000, slice_s=10, seconds=1_000),
     Point("64 workers, 2,048 partitions", 6_400, workers=64, partitions=2_048),
     Point("1,000 slices", 200, seconds=1_000),
 )
@@ -52,7 +52,7 @@ CHECK = (
     Point("5 models, 2 fields of 5 segments, 4 workers", 10_000, 40, 5, 2, 5, 4, 32),
     Point("200 signals, 1 field of 10 segments", 2_000, signals=200, fields=1, segments=10),
     Point("64 workers, 512 partitions", 6_400, workers=64, partitions=512),
-    Point("slices of 5 s, 10 models", 5_000, models=10, slice_s=5, seconds=60),
+    Point("slices of 5 s, 10 models", 1_000, models=10, slice_s=5, seconds=500),
     Point("8 workers, 4 models", 16_000, models=4, workers=8, partitions=64),
     Point("400 slices", 500, seconds=400),
     Point("30 models of 30 signals, 2 workers", 15_000, signals=30, models=30, workers=2),

@@ -48,7 +48,12 @@ class Point:
     workers: int = 1
     partitions: int = 8
     slice_s: int = 1
-    seconds: int = 20
+    seconds: int = 100
+
+    @property
+    def begin(self) -> int:
+        """The second that is measured first: noise is known since 64 slices, and estimated anew at 128."""
+        return self.seconds * 7 // 10
 
     @property
     def subjects(self) -> int:
@@ -178,14 +183,14 @@ class Worker:
 
 
 def measure(point: Point) -> Cost:
-    """The later half of the point's seconds: references are learned by then."""
+    """From the point's ``begin`` on: references and noise are learned by then."""
     settings = config(point)
     references, feed = References(settings), Feed(point)
     workers = [Worker(settings, references, point) for _ in range(point.workers)]
-    decider, begin = Decider(settings, references), point.seconds // 2
+    decider = Decider(settings, references)
     decide_s, size = 0.0, 0
     for number in range(point.seconds):
-        if number == begin:
+        if number == point.begin:
             decide_s, size = 0.0, 0
             for worker in workers:
                 worker.cpu_s = 0.0
@@ -198,7 +203,7 @@ def measure(point: Point) -> Cost:
             decide_s += time.process_time() - began_s
     assert not decider.learning(), decider.learning()
     states = {model: decider.snapshot(model) for model in decider.models()}
-    span_s, observe_s = point.seconds - begin, sum(worker.cpu_s for worker in workers)
+    span_s, observe_s = point.seconds - point.begin, sum(worker.cpu_s for worker in workers)
     return Cost(
         observe_s / span_s,
         decide_s / span_s,
