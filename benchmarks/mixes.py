@@ -15,16 +15,21 @@ from stream_monitor.events import Int64s
 from stream_monitor.load.events import CHUNK, Bools, Events, Mix
 from stream_monitor.load.population import Synthetic
 
+LATE_MS = 60_000
+"""Far beyond the lateness that deployments of benchmarks allow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """``events`` events, ``rate`` in a second of event time, drifted after ``change_at`` of them."""
+    """``events`` events, ``rate`` in a second of event time, drifted after ``change_at`` of them. Every
+    ``late``-th is LATE_MS older than those around it; 0: none is."""
 
     events: int
     mix: Mix
     population: Synthetic = field(default_factory=Synthetic)
     rate: int = 10_000
     change_at: float = 0.6
+    late: int = 0
 
     @property
     def seconds(self) -> float:
@@ -38,6 +43,8 @@ class Mixed:
             index = np.arange(first, min(first + CHUNK, self.events))
             drifted = index >= self.events * self.change_at
             times = START_MS + index * 1000 // self.rate
+            if self.late:
+                times[index % self.late == self.late - 1] -= LATE_MS
             made = events.events(number, times, partial(_whichever, drifted))
             yield Chunk(made.keys, made.values, times.tolist())
 

@@ -1,4 +1,5 @@
-"""Section ``models``: what many models, partitions, features and segments cost, against a base case.
+"""Section ``models``: what many models, partitions, features, segments, longer slices and late events cost,
+against a base case.
 
 The base case is one model of 20 features. Every case is a topic of its own that is filled first; then observe
 and decide run on one core, as in ``throughput``.
@@ -31,7 +32,8 @@ BASE = "base"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """``share``: of the events of the base case, so that each takes about as long. ``slices``: at least."""
+    """``share``: of the events of the base case, so that each takes about as long. ``slices``: at least.
+    ``late``: every so many-th event is, none where 0."""
 
     name: str
     models: int = 1
@@ -42,17 +44,20 @@ class Case:
     partitions: int = PARTITIONS
     share: float = 1.0
     slices: int = 20
+    slice_s: int = 1
+    late: int = 0
 
     def workload(self, events: int) -> Mixed:
         n = max(self.slices, int(events * self.share))
         population = Synthetic(self.features, self.categories, self.segments or 50)
         mix = Mix(1, names(self.models), self.model_skew)
-        return Mixed(n, mix, population, rate=max(1, min(10_000, n // self.slices)))
+        return Mixed(n, mix, population, rate=max(1, min(10_000, n // self.slices)), late=self.late)
 
     def settings(self, workload: Mixed) -> dict[str, Any]:
         """Of every model. Segments are the values of the first category."""
         segments = [f"category_{self.features - self.categories}"] if self.segments else []
-        return {**learning(workload.seconds), "segments": segments, "max_signals": max(256, self.features)}
+        more = {"segments": segments, "max_signals": max(256, self.features), "slice": f"{self.slice_s}s"}
+        return {**learning(workload.seconds), **more}
 
 
 CASES = (
@@ -61,6 +66,8 @@ CASES = (
     Case("partitions_64", partitions=64),
     Case("features_1000", features=1_000, categories=200, share=0.02),
     Case("segments_20", segments=20, share=0.5),
+    Case("slices_of_10_s", slice_s=10),
+    Case("late_10_percent", late=10),
     Case("memory", models=10, features=100, categories=20, segments=10, share=0.1, slices=100),
 )
 """``memory``: 100 features x 10 segments x 10 models, in slices enough for detectors to have learned."""

@@ -54,7 +54,15 @@ def test_a_case_is_measured_with_its_models_features_and_segments(tmp_path: Path
         "learn": "6s",
         "segments": ["category_6"],
         "max_signals": 256,
+        "slice": "1s",
     }
+
+
+def test_of_a_workload_with_late_events_every_so_many_th_is_a_minute_old() -> None:
+    chunks = list(Mixed(1_000, Mix(1, names(1)), rate=100, late=4).chunks())
+    times = [orjson.loads(value)["ts"] for chunk in chunks for value in chunk.values]
+    expected = [START_MS + one * 10 - 60_000 * (one % 4 == 3) for one in range(1_000)]
+    assert times == expected
 
 
 def test_two_workers_read_all_events(own_broker: Broker, tmp_path: Path) -> None:
