@@ -27,6 +27,7 @@ from stream_monitor.errors import StreamMonitorError
 from stream_monitor.metrics import Metrics
 from stream_monitor.runtime import logs
 from stream_monitor.runtime.health import Health
+from stream_monitor.runtime.kafka import check_brokers
 from stream_monitor.runtime.workers import JOIN, REPARTITION, ROLES, roles_of, worker
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ def main(args: Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     if args.role == "all":
+        check_brokers(config)
         return _run_all(args, roles_of(config), port, stop)
     return _run_one(config, args.role, args.name, port, stop)
 
