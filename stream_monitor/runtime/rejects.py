@@ -44,7 +44,7 @@ def reject_message(topic: str, message: Message, reject: Reject) -> Outgoing:
 
 
 def held_bytes(message: Outgoing) -> int:
-    """The memory that a reject takes until it is sent, at the most: its headers weigh more than most values."""
+    """The memory that a reject takes until it is sent, at the most: headers weigh more than most values."""
     headers = sum(len(name) + len(value or b"") for name, value in message.headers)
     return _OBJECTS_BYTES + headers + len(message.key or b"") + len(message.value or b"")
 
