@@ -182,19 +182,24 @@ class Ledger:
         """The time that no accepted event can be before; None until every partition has reported.
 
         A partition that never held an event is waited for until it claims, and then left out, but where
-        ``empty_holds``: its claim, a good while behind the wall clock, holds back all others for ever.
+        ``empty_holds``: its claim, a good while behind the wall clock, holds back all others for ever. Topics
+        that are not read any more are remembered, and hold nothing back.
         """
         if any(topic not in self.partitions for topic in self._lateness_ms):
             return None
-        if len(self.sources) < sum(self.partitions.values()):
-            return None
-        times = []
+        read, times = 0, []
         for source, state in self.sources.items():
+            lateness_ms = self._lateness_ms.get(source.topic)
+            if lateness_ms is None:
+                continue
+            read += 1
             if state.clock is None and state.claim is None:
                 return None
             if state.clock is not None or self._empty_holds:
                 known = [time for time in (state.clock, state.claim) if time is not None]
-                times.append(max(known) - self._lateness_ms[source.topic])
+                times.append(max(known) - lateness_ms)
+        if read < sum(self.partitions[topic] for topic in self._lateness_ms):
+            return None
         return min(times, default=None)
 
     def snapshot(self) -> dict[str, Any]:

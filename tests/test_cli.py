@@ -269,3 +269,30 @@ main(["check-config", "--schema"])
 print([name for name in sys.modules if name.startswith("stream_monitor.runtime.t")], file=sys.stderr)
 """
     assert run(check=loaded).stderr == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["topics", "create"],
+        ["alerts"],
+        ["load"],
+        ["run"],
+        ["run", "--role", "decide", "--port", "0"],
+        ["replay"],
+        ["calibrate", "--config"],
+    ],
+)
+def test_what_needs_brokers_says_that_the_configuration_names_none(
+    command: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "monitor.yaml"
+    path.write_text("predictions: {topics: [predictions]}")
+    done = run(*command, str(path))
+    assert done.returncode == 2
+    told = [line for line in done.stderr.splitlines() if line.startswith("stream-monitor: ")]
+    assert [one.split(", got ")[0] for one in told] == [
+        "stream-monitor: expected a file, or kafka.bootstrap.servers in the configuration"
+        if command[0] in {"replay", "calibrate"}
+        else "stream-monitor: kafka.bootstrap.servers: expected the brokers"
+    ]

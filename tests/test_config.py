@@ -389,6 +389,10 @@ def test_a_document_that_is_no_mapping_is_not_quoted(tmp_path: Path) -> None:
 def test_an_error_of_syntax_tells_the_line(tmp_path: Path) -> None:
     (problem,) = load_problems(tmp_path, "predictions:\n  topics: [p\nmodels: {}\n")
     assert problem.startswith("line 3, column 7: expected YAML")
+    (problem,) = load_problems(tmp_path, "predictions:\n\ttopics: [p]\n")
+    assert (
+        problem == "line 2, column 1: expected YAML, got: found character '\\t' that cannot start any token"
+    )
 
 
 def test_a_key_that_comes_twice_is_an_error_beside_all_others(tmp_path: Path) -> None:

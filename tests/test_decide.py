@@ -132,6 +132,26 @@ def test_a_decider_restored_from_snapshots_goes_on_as_it_would(cuts: list[int]) 
     assert comparable(found + one.close()) == expected()
 
 
+def test_labels_may_be_configured_later_and_taken_out_again() -> None:
+    with_labels = parse_config({**inputs.config(), "labels": {"topics": ["labels"]}})
+    one, flow = decider(), sent()
+    third = len(flow) // 3
+    all_alerts(flow[:third], one)
+    for later, changed in ((third, with_labels), (2 * third, config())):
+        snapshots = {model: one.snapshot(model) for model in one.models()}
+        one = Decider(changed, References(changed))
+        for model, data in snapshots.items():
+            one.restore_ledger(data)
+            one.restore(model, data)
+        known = {source: state.next for source, state in one.ledger.sources.items()}
+        for flush in flow[later : later + third]:
+            one.apply(flush)
+        assert one.counters["flushes_gap"] == one.counters["flushes_mismatch"] == 0
+        assert any(one.ledger.sources[source].next > before for source, before in known.items())
+    # What the join had sent before it was taken out is still there to be read.
+    assert one.apply(replace(flow[0], stage="join")) == []
+
+
 @pytest.mark.parametrize("data", [b"", b"\xc1", b"\x93\xa1x\x01\x80", b"nonsense" * 100])
 def test_a_damaged_snapshot_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError):

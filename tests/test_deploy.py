@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from stream_monitor.cli import COMMANDS
-from stream_monitor.config import load_config
+from stream_monitor.config import load_config, parse_config
+from stream_monitor.runtime.workers import roles_of
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -22,6 +23,10 @@ COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 KAFKA = SERVICES["kafka"]
+MONITOR = (DEPLOY / "monitor.yaml").read_text()
+CONFIG = load_config(DEPLOY / "monitor.yaml")
+LABELED = parse_config(yaml.safe_load(re.sub(r"(?m)^#: ", "", MONITOR)))
+"""As it is with the profile labels: without the marks."""
 
 
 def dockerfile() -> list[list[str]]:
@@ -52,8 +57,7 @@ def test_a_service_builds_from_the_dockerfile_and_mounts_the_configuration(name:
     context = (DEPLOY / service["build"]["context"]).resolve()
     assert context == ROOT
     assert (context / service["build"]["dockerfile"]).is_file()
-    (volume,) = service["volumes"]
-    source, target, mode = volume.split(":")
+    source, target, mode = service["volumes"][0].split(":")
     assert (DEPLOY / source).is_file()
     assert target in service["command"]
     assert mode == "ro"
@@ -68,11 +72,26 @@ def test_a_service_runs_a_command_that_exists_with_arguments_that_it_takes(name:
 
 
 def test_there_is_a_worker_of_each_role_with_a_name_of_its_own() -> None:
-    commands = [SERVICES[name]["command"] for name in OURS if SERVICES[name]["command"][0] == "run"]
-    roles = {word for command in commands for word in command if word.startswith("--role=")}
-    names = {word for command in commands for word in command if word.startswith("--name=")}
-    assert roles == {"--role=observe", "--role=decide"}
-    assert len(names) == len(commands)
+    for config, profiles in ((CONFIG, set()), (LABELED, {"labels"})):
+        running = [one for one in SERVICES.values() if profiles.issuperset(one.get("profiles", ()))]
+        commands = [one["command"] for one in running if "run" in one.get("command", ())]
+        roles = {word for command in commands for word in command if word.startswith("--role=")}
+        names = {word for command in commands for word in command if word.startswith("--name=")}
+        assert roles == {f"--role={role}" for role in roles_of(config)}
+        assert len(names) == len(commands)
+
+
+def test_the_store_of_the_join_is_a_volume_that_the_user_of_the_image_owns() -> None:
+    _, volume = SERVICES["join"]["volumes"]
+    name, target = volume.split(":")
+    assert name in COMPOSE["volumes"]
+    (folder,) = (words[1] for words in dockerfile() if words[0] == "WORKDIR" and words[1] != "/src")
+    (user,) = (words[1] for words in dockerfile() if words[0] == "USER")
+    owner, group = user.split(":")
+    made = ["RUN", "install", "--directory", f"--owner={owner}", f"--group={group}", target]
+    assert made in dockerfile()
+    assert LABELED.labels is not None
+    assert (Path(folder) / LABELED.labels.store).is_relative_to(target)
 
 
 def test_dependencies_exist_and_are_waited_for() -> None:
@@ -81,19 +100,26 @@ def test_dependencies_exist_and_are_waited_for() -> None:
             one_shot = "healthcheck" not in SERVICES[name]
             expected = "service_completed_successfully" if one_shot else "service_healthy"
             assert wait["condition"] == expected
+            # A service is there whenever one that waits for it is.
+            assert set(SERVICES[name].get("profiles", ())) <= set(service.get("profiles", ()))
 
 
 def test_the_configuration_is_valid_and_agrees_with_the_services() -> None:
-    config = load_config(DEPLOY / "monitor.yaml")
     advertised = KAFKA["environment"]["KAFKA_ADVERTISED_LISTENERS"]
-    assert f"INSIDE://{config.kafka_properties()['bootstrap.servers']}" in advertised
-    assert [f"--topic={topic}" for topic in config.predictions.topics] == [
-        word for word in SERVICES["predictions"]["command"] if word.startswith("--topic=")
-    ]
-    for name in ("observe", "decide"):
+    assert f"INSIDE://{CONFIG.kafka_properties()['bootstrap.servers']}" in advertised
+    assert LABELED.labels is not None
+    partitions = set()
+    for name, topics in (("predictions", CONFIG.predictions.topics), ("labels", LABELED.labels.topics)):
+        command = SERVICES[name]["command"]
+        assert [f"--topic={topic}" for topic in topics] == [
+            word for word in command if word.startswith("--topic=")
+        ]
+        partitions |= {word for word in command if word.startswith("--partitions=")}
+    assert len(partitions) == 1
+    for name in ("observe", "decide", "join"):
         (published,) = SERVICES[name]["ports"]
-        assert published.endswith(f":{config.http.port}")
-        assert f"127.0.0.1:{config.http.port}/healthz" in SERVICES[name]["healthcheck"]["test"][-1]
+        assert published.endswith(f":{CONFIG.http.port}")
+        assert f"127.0.0.1:{CONFIG.http.port}/healthz" in SERVICES[name]["healthcheck"]["test"][-1]
 
 
 def test_nothing_is_published_beyond_loopback() -> None:

@@ -218,6 +218,17 @@ def test_hours_that_are_never_seen_are_bridged() -> None:
     assert error.mean() < 0.05
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_what_was_seen_in_one_half_alone_is_given_no_season_and_others_keep_theirs(late: bool) -> None:
+    """Neither half can foretell the other."""
+    hour = hour_of(HOUR_MS, 20 * DAY)
+    values = day_season(hour + np.zeros(2), 4) + 0.2 * noise("white", len(hour), 2, seed=5)
+    seen = np.ones(values.shape)
+    seen[slice(0, 10 * DAY) if late else slice(10 * DAY, None), 1] = 0.0
+    season = season_of(Record(START // HOUR_MS, seen, values * seen), HOUR_MS)
+    assert season.period.tolist() == [DAY, 0]
+
+
 def test_without_a_season_it_is_the_scan_to_the_bit() -> None:
     values = noise("AR .5", 4_000, 20, seed=6)
     values[3_000:] += 1.0

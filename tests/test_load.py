@@ -205,7 +205,7 @@ def _value(message: Any) -> Any:
         (["--labels", "0.5"], "--labels: expected the section labels"),
         (["--models", "2"], "models: expected an entry that names load-0"),
         (["--categories", "21"], "--categories: expected at most --features, 20, got 21"),
-        (["--events", "1"], "kafka: expected a cluster that tells its topics, got: "),
+        (["--events", "1", "--labels", "0"], "kafka: expected a cluster that tells its topics, got: "),
     ],
 )
 def test_a_load_that_the_deployment_cannot_take_is_refused(

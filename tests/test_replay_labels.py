@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,19 @@ def test_the_table_of_quality_is_for_a_person(
     assert lines[0] == "model version role segment output day n coverage mae rmse mean_error"
     assert len(lines) == 1 + 6
     assert all(line.startswith("m live ") and " % " in line for line in lines[1:])
+
+
+def test_quality_that_does_not_reach_back_to_the_beginning_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], events: tuple[list[Event], list[Event]]
+) -> None:
+    given = *files(tmp_path, events), "--quality", "--json", "--out", tmp_path / "alerts"
+    _, said = replay(capsys, configure(tmp_path, horizon="7d"), *given)
+    assert not [line for line in said if line.startswith("quality: ")]
+    _, said = replay(capsys, configure(tmp_path, horizon="6h"), *given)
+    # Of whole hours, from seven before the last slice of ten minutes in which a label came.
+    end = events[1][-1]["ts"] // 600_000 * 600_000 + 600_000
+    since = datetime.fromtimestamp(-(-(end - 7 * 3_600_000) // 3_600_000) * 3_600, UTC)
+    assert said[-1] == f"quality: of predictions since {since:%Y-%m-%d %H:%M} UTC, for labels.horizon is 6h"
 
 
 @pytest.mark.parametrize("partitions", [1, 2])

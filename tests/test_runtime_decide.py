@@ -7,12 +7,12 @@ import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import orjson
 import pytest
-from confluent_kafka import Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from stream_monitor.codecs.json import JsonCodec
 from stream_monitor.config import Config
@@ -299,6 +299,37 @@ def test_a_worker_whose_producer_was_let_go_restores_and_doubles_nothing(kafka: 
         assert decide.metric("aborts_total", role="decide") == 1
     assert decide.error is None
     assert alerts(pipeline) == expected
+
+
+def test_a_worker_that_goes_back_asks_brokers_for_nothing_but_what_is_committed(
+    kafka: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage the leader of a partition may still be unknown, which would end the worker."""
+    pipeline = one_partition(kafka, commit_interval="100ms")
+    writer = Writer(pipeline.config, 0, partitions=1)
+    with pipeline.running("decide") as decide:
+        Log(kafka).write(*(one for second in range(5) for one in writer.flush(*second_of("m", second, 0))))
+        wait_for(lambda: committed(pipeline) > 0, "a commit")
+        member = decide.worker._member
+        monkeypatch.setattr(member, "consumer", WithoutLeader(member.consumer))
+        thief = Producer(transactional_properties(pipeline.config, "decide", "a"))
+        thief.init_transactions(30)
+        Log(kafka).write(*(one for s in range(5, 9) for one in writer.flush(*second_of("m", s, 0))))
+        wait_for(lambda: decide.metric("aborts_total", role="decide") and decide.ready, "a way back")
+    assert decide.error is None
+
+
+class WithoutLeader:
+    """A consumer of partitions whose offsets nobody knows."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+    def get_watermark_offsets(self, *_: Any, **__: Any) -> NoReturn:
+        raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
 
 
 def test_a_second_worker_takes_over_where_the_first_stood(kafka: Cluster) -> None:

@@ -6,17 +6,20 @@ import ast
 import random
 import subprocess
 import sys
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_monitor.codecs.reasons import Reason
 from stream_monitor.config import parse_config
 from stream_monitor.errors import ConfigError, DataLossError, FormatError
-from stream_monitor.events import Delta, Flush, Progress, SliceKey, Source, Stream
+from stream_monitor.events import Delta, Flush, Progress, Reject, SliceKey, Source, Stream
 from stream_monitor.runtime.kafka import (
     assignor,
     check_properties,
@@ -33,6 +36,7 @@ from stream_monitor.runtime.positions import (
     encode_metadata,
 )
 from stream_monitor.runtime.record import Record
+from stream_monitor.runtime.rejects import held_bytes, reject_message
 from stream_monitor.runtime.share import decode_floor
 from stream_monitor.runtime.snapshots import PART_BYTES_MAX, Collector, Snapshot, snapshot_messages
 from stream_monitor.watermark import NEVER, Clock
@@ -249,6 +253,22 @@ def test_only_what_is_read_and_has_more_can_stall() -> None:
             setattr(place, name, value)
         assert due(place) == (end == 1 and not change)
         assert (place.first, place.next, place.active_s) == (0, 0, 0.0)
+
+
+# Rejects
+
+
+def test_what_a_flush_may_hold_of_rejects_counts_all_that_they_take() -> None:
+    """Of values of a few bytes, nearly all of it is the rest."""
+    read = [Message(topic="t", partition=3, offset=i, key=b"%d" % i, value=b"{}") for i in range(3_000)]
+    tracemalloc.start()
+    found = [
+        reject_message("rejects", one, Reject(i, 0, Reason.NO_MODEL, f"model: got none, {i}", source=0))
+        for i, one in enumerate(read)
+    ]
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken <= sum(map(held_bytes, found))
 
 
 # Snapshots

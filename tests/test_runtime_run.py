@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from io import BytesIO
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ from stream_monitor.metrics import Metrics
 from stream_monitor.runtime.embedded import PARTITIONS, EmbeddedBroker
 from stream_monitor.runtime.health import Health
 from stream_monitor.runtime.messages import Report
+from stream_monitor.runtime.run import ended
 from stream_monitor.runtime.tail import alerts
 from stream_monitor.runtime.workers import ROLES, worker
 from tests.kafka.broker import Cluster
@@ -98,6 +100,18 @@ def test_when_one_role_ends_the_other_is_ended_and_its_code_kept(kafka: Cluster,
     )
     assert ended.returncode == 2
     assert "predictions.topics: expected topics that exist, got missing" in ended.stderr
+
+
+def test_a_role_that_does_not_end_is_killed_and_none_is_left_behind() -> None:
+    hears = "import time; print(flush=True); time.sleep(60)"
+    deaf = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {hears}"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for code in (deaf, hears)
+    ]
+    for process in processes:
+        with process.stdout or BytesIO() as said:
+            said.readline()
+    assert ended(processes, timeout_s=0.2) == [-signal.SIGKILL, -signal.SIGTERM]
 
 
 def test_the_embedded_broker_carries_the_whole_pipeline() -> None:

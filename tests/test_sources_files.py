@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import sys
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,23 @@ def test_parquet_becomes_plain_json(tmp_path: Path) -> None:
             "kind": "v",
         },
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([b"\xff"], {}),
+        ([timedelta(seconds=1)], {}),
+        ([[b"x", None]], [{}, None]),
+        ([[Decimal("1.5")]], [1.5]),
+        (pa.array([b"x"]).dictionary_encode(), {}),
+    ],
+)
+def test_of_what_json_has_no_form_for_parquet_makes_what_a_table_on_kafka_means(
+    tmp_path: Path, values: Any, expected: Any
+) -> None:
+    path = parquet(tmp_path / "a.parquet", **{"features.x": values, "features.y": [1]})
+    assert objects(path) == [{"features": {"x": expected, "y": 1}}]
 
 
 def test_parquet_offsets_are_rows_over_all_row_groups(tmp_path: Path) -> None:

@@ -110,6 +110,19 @@ def test_a_topic_that_has_not_reported_holds_the_watermark() -> None:
     assert made.watermark() is None
 
 
+def test_a_topic_that_is_not_read_any_more_holds_nothing_back_and_is_remembered() -> None:
+    before = Ledger({"p": LATENESS_MS, "q": LATENESS_MS})
+    gone = report(Source("q", 0), 0, 5, clock=10, partitions=1)
+    before.record([report(A, 0, 5, clock=1000), report(B, 0, 5, clock=1000), gone])
+    made = Ledger.restore({"p": LATENESS_MS}, before.snapshot())
+    assert made.watermark() == 1000 - LATENESS_MS
+    assert made.check([gone]) is Verdict.DUPLICATE
+    made = Ledger.restore({"p": LATENESS_MS, "r": LATENESS_MS}, before.snapshot())
+    assert made.watermark() is None
+    made.record([report(Source("r", 0), 0, 5, clock=500, partitions=1)])
+    assert made.watermark() == 500 - LATENESS_MS
+
+
 def test_a_partition_that_never_held_an_event_is_left_out_once_it_claims() -> None:
     one = ledger(report(A, 0, 5, clock=1000), report(B, 0, 0, drained=True))
     assert one.watermark() is None

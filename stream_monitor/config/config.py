@@ -31,6 +31,7 @@ from stream_monitor.config.values import (
 
 MODELS_CACHED_MAX = 4_096
 PARTITIONS_MAX = 1_000
+BROKERS = frozenset({"bootstrap.servers", "metadata.broker.list"})
 INTERNAL_TOPICS = ("summaries", "alerts", "rejects", "state", "labels", "predictions")
 
 
@@ -241,6 +242,11 @@ class Config(Section):
     def group(self, role: str) -> str:
         """The consumer group of a role: observe, join or decide."""
         return f"{_prefix(self.pipeline)}stream-monitor.{role}"
+
+    @property
+    def names_brokers(self) -> bool:
+        """Whether `kafka` says where brokers are. Without, a configuration is for files and the library."""
+        return not BROKERS.isdisjoint(self.kafka)
 
     def kafka_properties(self) -> dict[str, Any]:
         """The properties for librdkafka with all secrets resolved. Raises ConfigError."""

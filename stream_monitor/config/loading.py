@@ -89,8 +89,9 @@ def read_yaml(text: str) -> tuple[Any, list[str]]:
         loader = _Loader(text)
         return loader.get_single_data(), loader.problems
     except yaml.MarkedYAMLError as error:
-        # The parser quotes names and tags, and what it takes for one may be the start of a password.
-        problem = re.sub(r"(['\"])(?!<)[^'\"]{2,}\1", "'...'", error.problem or "not YAML")
+        # The parser quotes names and tags, and what it takes for one may be the start of a password. A single
+        # character it may tell: most often a tab, as '\t'.
+        problem = re.sub(r"(['\"])(?!<|\\[a-z]\1)[^'\"]{2,}\1", "'...'", error.problem or "not YAML")
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "document"
         message = f"{place}: expected YAML, got: {problem}"

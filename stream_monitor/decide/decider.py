@@ -77,8 +77,10 @@ class Decider:
 
         A flush that was applied before is dropped. One that does not go on where its sources stood, or
         that brings other numbers than it announced, is applied, its slices marked, and told in an alert.
+        One of a join that is not configured any more says nothing.
         """
-        return self._tracks[flush.stage].apply(flush)
+        track = self._tracks.get(flush.stage)
+        return [] if track is None else track.apply(flush)
 
     def close(self) -> list[Alert]:
         """The end of the input: closes every open slice."""
@@ -133,14 +135,16 @@ class Decider:
     def restore(self, model: str, data: bytes) -> None:
         """Put a model's state in the place of what is here. FormatError where it cannot be read.
 
-        Open slices of another shape than today's are dropped and counted: they would not merge.
+        Open slices of another shape than today's are dropped and counted: they would not merge. A track that
+        was not there, for labels were configured later, begins anew.
         """
         saved = unpack(KIND, VERSION, data)
-        for stage, track in self._tracks.items():
-            self.counters["rows_of_other_shape"] += track.restore(model, saved[stage])
+        for stage in self._tracks.keys() & saved.keys():
+            self.counters["rows_of_other_shape"] += self._tracks[stage].restore(model, saved[stage])
 
     def restore_ledger(self, data: bytes) -> None:
         """Take over the ledgers and the watermarks of a snapshot."""
         saved = unpack(KIND, VERSION, data)
-        for stage, track in self._tracks.items():
-            track.restore_ledger(self._ledger(stage, saved[stage]["ledger"]), saved[stage]["closed"])
+        for stage in self._tracks.keys() & saved.keys():
+            ledger = self._ledger(stage, saved[stage]["ledger"])
+            self._tracks[stage].restore_ledger(ledger, saved[stage]["closed"])

@@ -216,7 +216,7 @@ class Scan:
     def bytes_max(self, slices: int) -> int:
         """Bound on ``nbytes`` once so many slices with events were seen."""
         levels = self._learner.levels_max(slices)
-        watching = levels * (20 * BLOCKS + 3 * 4 * len(SIZES)) + 48
+        watching = levels * (28 * BLOCKS + 3 * 4 * len(SIZES)) + 48
         return self._learner.bytes_max(slices) + self.signals * watching
 
     def _ratio(self, windows: Windows) -> Float64s:

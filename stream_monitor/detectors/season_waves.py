@@ -35,14 +35,15 @@ class Hourly(NamedTuple):
     cell: int
 
     def cells(self, period: int) -> Float64s:
-        """The mean (period, s) of each hour of the period; of one that was not seen, as its neighbours."""
+        """The mean (period, s) of each hour of the period; of one that was not seen, as its neighbours, and 0
+        where none was."""
         sums = np.zeros((2, period, self.values.shape[1]))
         block = np.stack((self.weights, self.weights * self.values))
         np.add.at(sums.transpose(1, 0, 2), self.phase % period, block.transpose(1, 0, 2))
         n, total = sums
         cells = np.divide(total, n, out=np.zeros_like(n), where=n > 0)
         places = np.arange(period)
-        for signal in np.flatnonzero((n == 0).any(axis=0)).tolist():
+        for signal in np.flatnonzero((n == 0).any(axis=0) & (n > 0).any(axis=0)).tolist():
             seen = np.flatnonzero(n[:, signal])
             cells[:, signal] = np.interp(places, seen, cells[seen, signal], period=period)
         return cells

@@ -13,7 +13,7 @@ SIZES = np.array([1, 2, 3, 4, 6, 8, 12, 16])
 """Blocks in a window: one of many slices is looked at again after a twelfth of its length, or sooner."""
 BLOCKS = int(SIZES[-1])
 """Kept of each length."""
-_NEVER = np.iinfo(np.int32).max
+_NEVER = np.iinfo(np.int64).max
 _AGES = np.arange(BLOCKS)
 
 
@@ -37,8 +37,8 @@ class Sums:
 
     Slices without events are in none. Windows are given when their last block is complete. Sums are float32
     and of deviations from a level that stays: rounded by less than levels / 2^23 of what they are off.
-    Memory: 320 bytes x levels x S. Adding a slice is O(S), amortized, and three times as fast where no signal
-    ever missed one. Counts to 2^31 slices.
+    Memory: 448 bytes x levels x S. Adding a slice is O(S), amortized, and three times as fast where no signal
+    ever missed one.
     """
 
     def __init__(self, signals: int, levels: int) -> None:
@@ -48,7 +48,7 @@ class Sums:
         self._last: Int64s = np.full(signals, -1)
         self._values = np.zeros((3, levels, BLOCKS, signals), np.float32)
         # Of a block the index of its first slice, and of the slice after the last one seen before it.
-        self._begin = np.full((2, levels, BLOCKS, signals), _NEVER, np.int32)
+        self._begin = np.full((2, levels, BLOCKS, signals), _NEVER, np.int64)
 
     def add(
         self, current: int, seen: Int64s, n: Float64s, off: Float64s, sizes: Sequence[Int64s]
@@ -97,7 +97,7 @@ class Sums:
         clock = (self.count[signal] >> level) - 1
         blocks = (clock[:, None] - _AGES) % BLOCKS
         begin = self._begin[:, level[:, None], blocks, signal[:, None]]
-        first, after = np.where(size[:, None] > _AGES, begin, _NEVER).min(axis=2).astype(np.int64)
+        first, after = np.where(size[:, None] > _AGES, begin, _NEVER).min(axis=2)
         return first, after
 
     def reset(self, signals: Int64s) -> None:
@@ -138,5 +138,5 @@ class Sums:
         sums.count = restored(snapshot, "count", np.int64, (signals,))
         sums._last = restored(snapshot, "last", np.int64, (signals,))
         sums._values = restored(snapshot, "values", np.float32, sums._values.shape)
-        sums._begin = restored(snapshot, "begin", np.int32, sums._begin.shape)
+        sums._begin = restored(snapshot, "begin", np.int64, sums._begin.shape)
         return sums

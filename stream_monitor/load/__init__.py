@@ -138,7 +138,7 @@ def _exponent(text: str) -> float:
 
 
 def _share(text: str) -> float:
-    number = _positive(text)
+    number = 0.0 if text == "0" else _positive(text)
     if number > 1:
         message = f"expected a share of at most 1, got {text!r}"
         raise ArgumentTypeError(message)

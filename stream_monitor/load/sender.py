@@ -13,7 +13,7 @@ from stream_monitor.errors import StreamMonitorError
 from stream_monitor.load.events import Chunk
 from stream_monitor.runtime import client_log
 from stream_monitor.runtime.input_topics import Topics, check_there
-from stream_monitor.runtime.kafka import CommandAdmin, check_properties
+from stream_monitor.runtime.kafka import CommandAdmin, check_brokers
 
 ANSWER_TIMEOUT_S = 10.0
 FLUSH_TIMEOUT_S = 60.0
@@ -31,7 +31,7 @@ SETTINGS: Mapping[str, Any] = {
 
 def properties(config: Config) -> dict[str, Any]:
     """For a Sender to the cluster of ``config``, whose properties come before ours. Raises ConfigError."""
-    check_properties(config)
+    check_brokers(config)
     return {**SETTINGS, **config.kafka_properties(), "logger": client_log.log}
 
 

@@ -122,7 +122,7 @@ def _signal(signal: Signal) -> str:
 
 def warnings(config: Config) -> Iterator[str]:
     """What may be meant otherwise, though nothing is wrong with it."""
-    if "bootstrap.servers" not in config.kafka:
+    if not config.names_brokers:
         yield "kafka.bootstrap.servers: not set, so this serves for replay and the library only"
     for name, value in sorted(config.kafka.items()):
         if isinstance(value, str) and any(word in name for word in SECRET_WORDS):

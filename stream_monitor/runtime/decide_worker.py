@@ -175,8 +175,11 @@ class DecideWorker:
         """A new share that is to be restored. Returns where its partition is to be placed."""
         partition = committed.partition
         place = TopicPartition(self._store.summaries, partition)
-        low, _ = self._member.consumer.get_watermark_offsets(place, timeout=10)
-        place.offset = committed.offset if committed.offset >= 0 else low
+        if committed.offset < 0:
+            # Asked only where it is needed: brokers that were away may not answer this yet.
+            place.offset, _ = self._member.consumer.get_watermark_offsets(place, timeout=10)
+        else:
+            place.offset = committed.offset
         share = self._shares[partition] = Share(partition, self._new_decider(), place.offset)
         self._problems.pop(partition, None)
         try:

@@ -31,7 +31,7 @@ from stream_monitor.runtime.members import Member
 from stream_monitor.runtime.messages import Outgoing, flush_messages
 from stream_monitor.runtime.outbox import AbortedError, Outbox, ProducerFencedError
 from stream_monitor.runtime.positions import Owned, move, unread
-from stream_monitor.runtime.rejects import reject_message
+from stream_monitor.runtime.rejects import held_bytes, reject_message
 from stream_monitor.runtime.sending import Sending
 from stream_monitor.runtime.task import Flushed, Task
 
@@ -165,7 +165,7 @@ class InputWorker:
         for reject in batch.rejects:
             message = reject_message(topic, messages[reject.record], reject)
             self._rejects.append(message)
-            self._rejected_bytes += len(message.value or b"")
+            self._rejected_bytes += held_bytes(message)
             self._metrics.rejected_rows.labels(str(reject.reason)).inc()
         for i, count in batch.skipped.items():
             self._metrics.skipped_tombstones.labels(batch.sources[i].topic).inc(count)

@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from stream_monitor.config import Config
+from stream_monitor.config.config import BROKERS, Config
 from stream_monitor.errors import ConfigError
 from stream_monitor.runtime import client_log
 
@@ -37,8 +37,6 @@ _OURS = {
     "transactional.id": "it follows from --name",
 }
 
-_BROKERS = {"bootstrap.servers", "metadata.broker.list"}
-
 
 def check_properties(config: Config) -> None:
     """Raise ConfigError for ``kafka`` properties that would break delivery, or that librdkafka refuses.
@@ -47,9 +45,7 @@ def check_properties(config: Config) -> None:
     """
     problems = [f"kafka.{name}: cannot be set: {why}" for name, why in _OURS.items() if name in config.kafka]
     try:
-        properties = {
-            name: value for name, value in config.kafka_properties().items() if name not in _BROKERS
-        }
+        properties = {name: value for name, value in config.kafka_properties().items() if name not in BROKERS}
         # Its logger is never polled: of a client without brokers there is nothing to say.
         AdminClient(properties, logger=client_log.log)
     except KafkaException as error:
@@ -58,6 +54,13 @@ def check_properties(config: Config) -> None:
         problems.append(f"{named}: expected a property and value that librdkafka accepts, got others")
     if problems:
         raise ConfigError(problems)
+
+
+def check_brokers(config: Config) -> None:
+    """``check_properties``, of a configuration for Kafka: ConfigError where it names no brokers."""
+    if not config.names_brokers:
+        raise ConfigError(["kafka.bootstrap.servers: expected the brokers, got nothing"])
+    check_properties(config)
 
 
 def identity(config: Config, role: str, name: str) -> str:

@@ -13,6 +13,8 @@ from stream_monitor.runtime.messages import Outgoing
 VALUE_BYTES_MAX = 64 * 1024
 KEY_BYTES_MAX = 1024
 DETAIL_CHARS_MAX = 500
+_OBJECTS_BYTES = 1_200
+"""Of the objects that a message is made of, but for their bytes."""
 
 
 def reject_message(topic: str, message: Message, reject: Reject) -> Outgoing:
@@ -39,6 +41,12 @@ def reject_message(topic: str, message: Message, reject: Reject) -> Outgoing:
         value = reject.value
     encoded = [(name, text.encode(errors="backslashreplace")) for name, text in headers.items()]
     return Outgoing(topic, value[:VALUE_BYTES_MAX], None if key is None else key[:KEY_BYTES_MAX], encoded)
+
+
+def held_bytes(message: Outgoing) -> int:
+    """The memory that a reject takes until it is sent, at the most: headers weigh more than most values."""
+    headers = sum(len(name) + len(value or b"") for name, value in message.headers)
+    return _OBJECTS_BYTES + headers + len(message.key or b"") + len(message.value or b"")
 
 
 @lru_cache(maxsize=1)

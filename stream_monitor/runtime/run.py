@@ -27,6 +27,7 @@ from stream_monitor.errors import StreamMonitorError
 from stream_monitor.metrics import Metrics
 from stream_monitor.runtime import logs
 from stream_monitor.runtime.health import Health
+from stream_monitor.runtime.kafka import check_brokers
 from stream_monitor.runtime.workers import JOIN, REPARTITION, ROLES, roles_of, worker
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ def main(args: Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     if args.role == "all":
+        check_brokers(config)
         return _run_all(args, roles_of(config), port, stop)
     return _run_one(config, args.role, args.name, port, stop)
 
@@ -92,9 +94,19 @@ def _run_all(args: Namespace, roles: Sequence[str], port: int, stop: threading.E
     ]
     while not stop.is_set() and all(process.poll() is None for process in processes):
         stop.wait(0.2)
+    return next((code for code in ended(processes) if code), 0)
+
+
+def ended(processes: Sequence[subprocess.Popen[bytes]], timeout_s: float = END_TIMEOUT_S) -> list[int]:
+    """The exit codes of processes that are told to end, and killed where they have not after a while."""
     for process in processes:
         if process.poll() is None:
             process.terminate()
-    end_s = time.monotonic() + END_TIMEOUT_S
-    codes = [process.wait(max(0.1, end_s - time.monotonic())) for process in processes]
-    return next((code for code in codes if code), 0)
+    end_s = time.monotonic() + timeout_s
+    for process in processes:
+        try:
+            process.wait(max(0.1, end_s - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.warning("worker killed, for it did not end", extra={"pid": process.pid})
+            process.kill()
+    return [process.wait() for process in processes]

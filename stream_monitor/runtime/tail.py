@@ -18,7 +18,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from stream_monitor.config import Config, load_config
 from stream_monitor.errors import InputError
 from stream_monitor.runtime import client_log, logs
-from stream_monitor.runtime.kafka import check_properties, reader_properties
+from stream_monitor.runtime.kafka import check_brokers, reader_properties
 
 POLL_S = 0.5
 CALL_TIMEOUT_S = 10.0
@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(args: Namespace) -> int:
     logs.setup(level=logging.WARNING)
     config = load_config(args.config)
-    check_properties(config)
+    check_brokers(config)
     for value in islice(alerts(config, from_beginning=args.from_beginning), args.max):
         sys.stdout.write(f"{value.decode() if args.json else line(value)}\n")
         sys.stdout.flush()

@@ -18,7 +18,7 @@ from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 from stream_monitor.config import Config, Labels, load_config
 from stream_monitor.config.values import DAY_MS
 from stream_monitor.errors import ConfigError
-from stream_monitor.runtime.kafka import CommandAdmin, check_properties
+from stream_monitor.runtime.kafka import CommandAdmin, check_brokers
 
 ANSWER_TIMEOUT_S = 10
 CREATE_TIMEOUT_S = 30
@@ -37,7 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> int:
     config = load_config(args.config)
-    check_properties(config)
+    check_brokers(config)
     for line in [*create_topics(config), *describe_inputs(config)]:
         sys.stdout.write(f"{line}\n")
     return 0

@@ -27,7 +27,7 @@ from stream_monitor.runtime.input_worker import InputWorker
 from stream_monitor.runtime.inputs import Inputs
 from stream_monitor.runtime.kafka import (
     admin_properties,
-    check_properties,
+    check_brokers,
     consumer_properties,
     producer_properties,
     reader_properties,
@@ -72,7 +72,7 @@ def worker(
     ConfigError: Kafka properties that cannot be; StreamMonitorError: topics that are not there, or that
     cannot be joined.
     """
-    check_properties(config)
+    check_brokers(config)
     admin = AdminClient(admin_properties(config), logger=client_log.log)
     _check_topics(admin, config)
     makers: dict[str, Callable[..., InputWorker | DecideWorker]]

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, cast
@@ -48,7 +49,8 @@ def read(path: Path | str, fields: Mapped | None = None, topic: str | None = Non
     CSV: one header line; "features.age" is the member age of features; an empty cell is null; numbers, true
     and false are JSON's, other cells strings, as are those that ``fields`` maps to model, version, role,
     id or time ("1.10" is a version). Parquet: structs or dotted names; NaN is null, as data frames
-    write what is missing; timestamps and dates are epoch ms, UTC where they have no zone.
+    write what is missing; timestamps and dates are epoch ms, UTC where they have no zone; what JSON has no
+    form for (bytes, durations) is an empty object, which counts as a wrong type.
 
     Raises InputError, with file, row and what is wrong. Memory: BATCH_ROWS rows.
     """
@@ -220,4 +222,9 @@ def _parquet(path: Path, _fields: Mapped) -> Iterator[Row]:
     for first, names, columns in parquet.batches(path, BATCH_ROWS):
         nest = nest or _nesting(path, names)
         for row, values in enumerate(zip(*columns, strict=True), first):
-            yield row, orjson.dumps(nest(values))
+            yield row, orjson.dumps(nest(values), _of_no_form)
+
+
+def _of_no_form(value: Any) -> Any:
+    """For what JSON has no form of, as ArrowCodec has it: a number for a decimal, else an empty object."""
+    return float(value) if isinstance(value, Decimal) else {}

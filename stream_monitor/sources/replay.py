@@ -21,6 +21,7 @@ from rich.progress import Progress as ProgressBar
 
 from stream_monitor.alerting.alert import Alert
 from stream_monitor.config import Config, load_config
+from stream_monitor.config.values import duration_text
 from stream_monitor.errors import InputError
 from stream_monitor.events import Records, Source
 from stream_monitor.monitor import Monitor
@@ -48,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--quality",
         action="store_true",
-        help="at the end, to stdout: how good outputs were, by day and stream",
+        help="at the end, to stdout: how good outputs were, by day and stream, in the last `labels.horizon`",
     )
 
 
@@ -101,6 +102,7 @@ def main(args: Namespace) -> int:
     console.print(outcome(monitor, checks))
     if args.quality:
         _print_quality(monitor, as_json=args.json)
+        console.print("".join(_reach(monitor)), end="", soft_wrap=True)
     return 0
 
 
@@ -112,6 +114,8 @@ def check_input(args: Namespace, config: Config) -> None:
         raise InputError("--labels is for a file of predictions, not for the topics")
     if args.labels and config.labels is None:
         raise InputError("expected a section labels in the configuration, since --labels is given")
+    if not args.file and not config.names_brokers:
+        raise InputError("expected a file, or kafka.bootstrap.servers in the configuration, got neither")
     if not args.file and config.labels is not None and config.labels.repartition != "none":
         raise InputError(
             f'expected labels.repartition "none", got "{config.labels.repartition}": '
@@ -227,6 +231,15 @@ def _progress(console: Console) -> ProgressBar:
         redirect_stdout=sys.stdout.isatty(),
         transient=True,
     )
+
+
+def _reach(monitor: Monitor) -> Iterator[str]:
+    """Since when there is quality, where that is not all of the input."""
+    first, labels = monitor.decider.first(), monitor.config.labels
+    kept = min((start for cohorts in monitor.quality().values() for start in cohorts), default=None)
+    if first is not None and labels is not None and kept is not None and first + labels.cohort_ms <= kept:
+        since, horizon = datetime.fromtimestamp(kept / 1000, UTC), duration_text(labels.horizon_ms)
+        yield f"quality: of predictions since {since:%Y-%m-%d %H:%M} UTC, for labels.horizon is {horizon}\n"
 
 
 def _print_quality(monitor: Monitor, *, as_json: bool) -> None:
