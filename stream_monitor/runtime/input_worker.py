@@ -17,14 +17,13 @@ import threading
 import time
 from typing import cast
 
-import numpy as np
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from stream_monitor.config import Config
 from stream_monitor.events import Batch, Int64s, LabelBatch, Progress, Source, Stage
 from stream_monitor.join.store import StoreDamagedError
 from stream_monitor.metrics import Metrics
-from stream_monitor.runtime.decoding import offsets_of, places_of
+from stream_monitor.runtime.consumed import Consumed
 from stream_monitor.runtime.health import Health
 from stream_monitor.runtime.inputs import Inputs
 from stream_monitor.runtime.members import Member
@@ -128,20 +127,19 @@ class InputWorker:
     # In
 
     def _count(self, messages: list[Message]) -> None:
-        source, offset = places_of(messages, self._inputs.sources), offsets_of(messages)
-        new = unread(self._read, source, offset)
-        if not new.all():
-            messages = [messages[i] for i in np.flatnonzero(new)]
-            source, offset = source[new], offset[new]
-        if messages:
-            self._take(messages, source, offset)
+        consumed = Consumed.of(messages)
+        source = consumed.places(self._inputs.sources, self._inputs.topics.all)
+        new = unread(self._read, source, consumed.offset)
+        consumed = consumed.only(new)
+        if len(consumed):
+            self._take(consumed, source[new])
 
     @property
     def _read(self) -> list[Owned]:
         return [self._inputs.owned[source] for source in self._inputs.sources]
 
-    def _take(self, messages: list[Message], source: Int64s, offset: Int64s) -> None:
-        batches = self._decoding.batches(messages, self._inputs.sources, source, offset)
+    def _take(self, consumed: Consumed, source: Int64s) -> None:
+        batches = self._decoding.batches(consumed, self._inputs.sources, source)
         try:
             for batch in batches:
                 self._core.add(batch)
@@ -149,8 +147,8 @@ class InputWorker:
             self._drop(AbortedError(str(error)))
             return
         for batch in batches:
-            self._note(batch, messages)
-        move(self._read, source, offset, time.monotonic())
+            self._note(batch, consumed.messages)
+        move(self._read, source, consumed.offset, time.monotonic())
 
     def _step_stores(self) -> None:
         try:

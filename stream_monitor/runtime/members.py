@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from stream_monitor.errors import StreamMonitorError
 from stream_monitor.runtime import client_log
+from stream_monitor.runtime.consumed import has_errors
 from stream_monitor.runtime.kafka import CONSUME_MAX, SESSION_TIMEOUT_MS
 
 log = logging.getLogger(__name__)
@@ -157,7 +158,7 @@ class Member:
         except KafkaException as raised:
             self._check_fatal(raised.args[0])
             raise
-        if not any(map(Message.error, messages)):
+        if not has_errors(messages):
             return messages, []
         records: list[Message] = []
         events: list[Event] = []
