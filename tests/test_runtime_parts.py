@@ -23,7 +23,7 @@ from stream_monitor.runtime.kafka import (
     consumer_properties,
     transactional_properties,
 )
-from stream_monitor.runtime.messages import Assembler, Outgoing, flush_messages, partition_of
+from stream_monitor.runtime.messages import Assembler, Outgoing, emptied, flush_messages, partition_of
 from stream_monitor.runtime.positions import (
     Owned,
     Stall,
@@ -61,7 +61,7 @@ def add(assembler: Assembler, offset: int, message: Outgoing) -> object:
 
 def test_a_flush_arrives_as_it_was_sent_partition_by_partition() -> None:
     deltas = [delta(f"m{i}", i) for i in range(20)]
-    messages = flush_messages("w/1", deltas, [progress(0), progress(1)], "s", 3)
+    messages = list(flush_messages("w/1", deltas, [progress(0), progress(1)], "s", 3))
     for partition in range(3):
         mine = [one for one in messages if one.partition == partition]
         assembler = Assembler()
@@ -75,8 +75,15 @@ def test_a_flush_arrives_as_it_was_sent_partition_by_partition() -> None:
         assert flush.announced_rows == sum(one.rows for one in expected)
 
 
+def test_a_flush_holds_none_of_the_deltas_that_it_has_handed_on() -> None:
+    deltas = [delta("m", rows) for rows in range(5)]
+    expected, given = list(deltas), iter(emptied(deltas))
+    assert [(next(given), len(deltas)) for _ in range(5)] == list(zip(expected, [4, 3, 2, 1, 0], strict=True))
+    assert list(given) == []
+
+
 def test_the_bytes_of_a_flush_are_those_of_its_release() -> None:
-    messages = flush_messages("w/1", [delta("m", 2)], [progress()], "s", 1)
+    messages = list(flush_messages("w/1", [delta("m", 2)], [progress()], "s", 1))
     found = "".join(f"{dict(one.headers)} {one.key!r} {(one.value or b'').hex()}\n" for one in messages)
     assert found == GOLDEN.read_text()
 
@@ -111,7 +118,7 @@ def test_what_is_newer_or_damaged_is_an_error_and_changes_nothing(
     headers: list[tuple[str, bytes | None]], value: bytes | None
 ) -> None:
     assembler = Assembler()
-    messages = flush_messages("w/0", [delta("m", 2)], [progress()], "s", 1)
+    messages = list(flush_messages("w/0", [delta("m", 2)], [progress()], "s", 1))
     add(assembler, 5, messages[0])
     with pytest.raises(FormatError):
         assembler.add(6, headers, value)
@@ -120,9 +127,9 @@ def test_what_is_newer_or_damaged_is_an_error_and_changes_nothing(
 
 def test_a_flush_that_its_writer_never_finished_is_dropped_when_its_next_one_begins() -> None:
     assembler = Assembler()
-    torn = flush_messages("a/1", [delta("m", 1), delta("m", 2)], [progress()], "s", 1)
-    whole = flush_messages("a/2", [delta("m", 4)], [progress()], "s", 1)
-    other = flush_messages("b/1", [delta("m", 8)], [progress()], "s", 1)
+    torn = list(flush_messages("a/1", [delta("m", 1), delta("m", 2)], [progress()], "s", 1))
+    whole = list(flush_messages("a/2", [delta("m", 4)], [progress()], "s", 1))
+    other = list(flush_messages("b/1", [delta("m", 8)], [progress()], "s", 1))
     add(assembler, 0, torn[0])
     add(assembler, 1, other[0])
     assert assembler.floor(2) == 0

@@ -15,6 +15,8 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterable
+from itertools import chain
 from typing import cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
@@ -27,7 +29,7 @@ from stream_monitor.runtime.consumed import Consumed
 from stream_monitor.runtime.health import Health
 from stream_monitor.runtime.inputs import Inputs
 from stream_monitor.runtime.members import Member
-from stream_monitor.runtime.messages import Outgoing, flush_messages
+from stream_monitor.runtime.messages import Outgoing, emptied, flush_messages
 from stream_monitor.runtime.outbox import AbortedError, Outbox, ProducerFencedError
 from stream_monitor.runtime.positions import Owned, move, unread
 from stream_monitor.runtime.rejects import reject_message
@@ -45,8 +47,8 @@ class InputWorker:
     """``run`` returns after ``stop`` was set and the last flush is committed.
 
     Raises FencedError when another process has its name, StreamMonitorError when it cannot go on.
-    Memory: what the core makes of one commit interval, at most ``rows_max`` rows', the records of a flush,
-    FLUSH_REJECTED_BYTES_MAX of rejects in each of them, and librdkafka's fetch queue.
+    Memory: what the core makes of one commit interval, at most ``rows_max`` rows' and until it ``is_full``,
+    the records of a flush, FLUSH_REJECTED_BYTES_MAX of rejects in each of them, and librdkafka's fetch queue.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class InputWorker:
         self._core = task.core
         self._stores = task.stores
         self._rows_max = task.rows_max
+        self._is_full = task.is_full
         self._inputs = inputs
         self._member = member
         self._outbox = outbox
@@ -215,7 +218,8 @@ class InputWorker:
     # Out
 
     def _is_due(self) -> bool:
-        if self._rows >= self._rows_max or self._rejected_bytes >= FLUSH_REJECTED_BYTES_MAX:
+        is_full = self._rows >= self._rows_max or self._rejected_bytes >= FLUSH_REJECTED_BYTES_MAX
+        if is_full or self._is_full():
             return True
         return self._sending is None and time.monotonic() >= self._next_flush_s
 
@@ -230,13 +234,14 @@ class InputWorker:
         if not news:
             return
         flushed = self._core.flush()
-        messages = self._outgoing(flushed, self._inputs.progress(news, flushed.counts)) + self._rejects
+        deltas, counts = len(flushed.deltas), flushed.counts
+        messages = chain(self._outgoing(flushed, self._inputs.progress(news, counts)), self._rejects)
         offsets = self._inputs.offsets(news)
         for one in news:
             one.handed_over()
         self._clear()
         sent = self._outbox.begin(messages, offsets, self._member.consumer)
-        self._sending = Sending(flushed, news, started_s, sent)
+        self._sending = Sending(deltas, counts, news, started_s, sent)
         if self._stores.in_step:
             self._settle()
 
@@ -252,13 +257,13 @@ class InputWorker:
             return
         self._write_stores(sending.news)
 
-    def _outgoing(self, flushed: Flushed, progress: list[Progress], /) -> list[Outgoing]:
-        """The records of a flush."""
+    def _outgoing(self, flushed: Flushed, progress: list[Progress], /) -> Iterable[Outgoing]:
+        """The records of a flush, whose deltas are gone once they are handed on."""
         self._flushes += 1
         flush_id = f"{self._flush_prefix}-{self._flushes}"
         summaries, partitions = self._config.topic("summaries"), self._config.summaries.partitions
         stage = cast("Stage", self._stage)
-        return flush_messages(flush_id, flushed.deltas, progress, summaries, partitions, stage)
+        return flush_messages(flush_id, emptied(flushed.deltas), progress, summaries, partitions, stage)
 
     def _write_stores(self, news: list[Owned]) -> None:
         """What is committed is committed: a store that cannot follow is made again."""
