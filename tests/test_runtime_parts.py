@@ -24,6 +24,7 @@ from stream_monitor.runtime.kafka import (
     transactional_properties,
 )
 from stream_monitor.runtime.messages import Assembler, Outgoing, emptied, flush_messages, partition_of
+from stream_monitor.runtime.pace import Pace
 from stream_monitor.runtime.positions import (
     Owned,
     Stall,
@@ -155,6 +156,61 @@ def test_the_count_of_partitions_travels_with_a_commit_where_ids_must_stay() -> 
     assert decode_partitions(encode_metadata("id", Clock(), 7)) == 7
     assert decode_partitions(encode_metadata("id", Clock())) is None
     assert decode_partitions(None) is None
+
+
+def test_a_place_is_at_its_end_once_that_is_met_or_known_and_read() -> None:
+    place = Owned(Source("t", 0), "id", 0, 0, Clock(), 0.0)
+    assert not place.at_end
+    place.learn_end(0)
+    assert place.at_end
+    place.learn_end(7)
+    assert not place.at_end
+    place.move(6, 0.0)
+    assert not place.at_end
+    # The last one is a control record, which is never delivered.
+    place.skip(7)
+    assert place.at_end
+    place.move(9, 0.0)
+    place.learn_end(10)
+    assert not place.at_end
+
+
+# Pace
+
+
+def test_a_worker_that_keeps_up_flushes_once_an_interval() -> None:
+    pace = Pace(1.0)
+    flushes = []
+    for step in range(1_000):
+        now_s = step / 100
+        pace.caught_up()
+        if pace.is_due(now_s):
+            flushes.append(now_s)
+            pace.flushed(now_s, at_end=step % 2 == 0)
+    assert flushes == [0.0, *map(float, range(1, 10))]
+
+
+def test_a_worker_that_was_behind_flushes_as_soon_as_it_has_caught_up() -> None:
+    pace = Pace(1.0)
+    flushes = []
+    for step in range(500):
+        now_s = step / 100
+        if 2.3 <= now_s < 2.8 or now_s >= 4.2:
+            pace.caught_up()
+        if pace.is_due(now_s):
+            flushes.append(now_s)
+            pace.flushed(now_s, at_end=False)
+    # Behind until 2.3, and again from 2.8 on: 3.3 ends an interval in which it had caught up.
+    assert flushes == [0.0, 1.0, 2.0, 2.3, 3.3, 4.3]
+
+
+def test_nothing_to_read_is_no_catching_up() -> None:
+    pace = Pace(1.0)
+    pace.flushed(0.0, at_end=True)
+    pace.flushed(1.0, at_end=True)
+    pace.caught_up()
+    assert not pace.is_due(1.5)
+    assert pace.is_due(2.0)
 
 
 @pytest.mark.parametrize("text", ['{"v":2,"topic_id":"x","clock":1,"claim":null}', "[]", "{}", "\x00"])

@@ -115,6 +115,16 @@ def test_what_takes_much_memory_is_flushed_before_its_time(
         assert_unbroken(pipeline)
 
 
+def test_what_was_caught_up_with_is_flushed_at_once(kafka: Cluster) -> None:
+    pipeline = Pipeline(kafka, commit_interval="1h")
+    events = [event(i / 1_000) for i in range(1_000)]
+    pipeline.produce(*events[:500])
+    pipeline.produce(*events[500:], partition=1)
+    with pipeline.running("observe"):
+        wait_for(lambda: rows(pipeline) == 1_000, "all that was there, an hour before the next commit")
+        assert_unbroken(pipeline)
+
+
 def test_partitions_are_handed_over_when_the_flush_on_its_way_is_done(kafka: Cluster, gate: Gate) -> None:
     pipeline = Pipeline(kafka)
     with pipeline.running("observe") as first:

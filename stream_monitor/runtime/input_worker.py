@@ -31,6 +31,7 @@ from stream_monitor.runtime.inputs import Inputs
 from stream_monitor.runtime.members import Member
 from stream_monitor.runtime.messages import Outgoing, emptied, flush_messages
 from stream_monitor.runtime.outbox import AbortedError, Outbox, ProducerFencedError
+from stream_monitor.runtime.pace import Pace
 from stream_monitor.runtime.positions import Owned, move, unread
 from stream_monitor.runtime.rejects import reject_message
 from stream_monitor.runtime.sending import Sending
@@ -76,7 +77,7 @@ class InputWorker:
         self._rejects: list[Outgoing] = []
         self._rejected_bytes = 0
         self._rows = 0
-        self._next_flush_s = 0.0
+        self._pace = Pace(config.commit_interval_ms / 1000)
         self._flushes = 0
         self._flush_prefix = f"{member.name}/{os.urandom(6).hex()}"
         self._joined = False
@@ -115,6 +116,8 @@ class InputWorker:
         if self._inputs.look_around():
             self._drop(AbortedError("a topic changed under what was read"))
             return
+        if self._inputs.at_end:
+            self._pace.caught_up()
         self._inputs.align()
         if self._aborted is None:
             self._step_stores()
@@ -191,7 +194,7 @@ class InputWorker:
     def _on_assign(self, partitions: list[TopicPartition]) -> None:
         self._inputs.assigned(partitions)
         self._stores.located()
-        self._next_flush_s = 0.0
+        self._pace.hasten()
         self._say_change("assigned", partitions)
 
     def _on_revoke(self, partitions: list[TopicPartition]) -> None:
@@ -221,7 +224,7 @@ class InputWorker:
         is_full = self._rows >= self._rows_max or self._rejected_bytes >= FLUSH_REJECTED_BYTES_MAX
         if is_full or self._is_full():
             return True
-        return self._sending is None and time.monotonic() >= self._next_flush_s
+        return self._sending is None and self._pace.is_due(time.monotonic())
 
     def _flush(self) -> None:
         """Send what was counted since the last flush, with the offsets that it stands for."""
@@ -229,7 +232,7 @@ class InputWorker:
         if self._aborted is not None:
             return
         started_s = time.monotonic()
-        self._next_flush_s = started_s + self._config.commit_interval_ms / 1000
+        self._pace.flushed(started_s, at_end=self._inputs.at_end)
         news = self._inputs.news()
         if not news:
             return
@@ -293,4 +296,4 @@ class InputWorker:
         self._inputs.rewind()
         self._stores.located()
         self._aborted = None
-        self._next_flush_s = 0.0
+        self._pace.hasten()

@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 COMMITTED_TIMEOUT_S = 2.0
 COMMITTED_ATTEMPTS_MAX = 60
 
+FIRST_MAX = 100
+"""Records of the first poll; each next one brings twice as many. What the first ones teach a codec makes all
+others cheap."""
+
 Event = tuple[Message, KafkaError]
 
 
@@ -39,6 +43,7 @@ class Member:
         self._cooperative = properties["partition.assignment.strategy"] == "cooperative-sticky"
         self.consumer = Consumer(properties, logger=client_log.log)
         self._records_max = records_max
+        self._next_max = min(FIRST_MAX, records_max)
         self._closing = False
 
     def subscribe(
@@ -154,10 +159,12 @@ class Member:
         """
         try:
             with client_log.errors_as_they_are():
-                messages: list[Message] = self.consumer.consume(self._records_max, timeout_s)
+                messages: list[Message] = self.consumer.consume(self._next_max, timeout_s)
         except KafkaException as raised:
             self._check_fatal(raised.args[0])
             raise
+        if messages:
+            self._next_max = min(2 * self._next_max, self._records_max)
         if not has_errors(messages):
             return messages, []
         records: list[Message] = []
