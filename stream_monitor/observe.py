@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 import numpy as np
 
 from stream_monitor.events import Batch, Delta, Group, Int64s, SliceKey, Source, Stream
-from stream_monitor.summary.columns import block_rows, summarise
+from stream_monitor.summary.columns import block_cells, block_rows, summarise
 from stream_monitor.summary.parting import Parting
 from stream_monitor.summary.plan import Plan, plan_of
 from stream_monitor.summary.rows import Columns, Rows, taken
@@ -31,11 +31,18 @@ if TYPE_CHECKING:
 
 LIVE = "live"
 ROWS_MAX = 1 << 15
-VALUES_MAX = 1 << 21
+VALUES_MAX = 1 << 20
 SUMMARIES_MAX = 1_024
 """So many may hold more segments than are kept in the end."""
+SUMMARIES_BYTES_MAX = 32 << 20
+"""Summaries of more are given away: as deltas they take a fifth of the memory."""
+DELTAS_BYTES_MAX = 16 << 20
+"""Deltas of more are to be flushed."""
 SHAPES_MAX = 4_096
 """Models whose shape is kept at hand."""
+
+Hold = Callable[[SliceKey, Summary], None]
+"""Merges a summary into those that are held."""
 
 
 class Summaries(dict[SliceKey, Summary]):
@@ -83,18 +90,30 @@ class Backlog:
 
     Which rows are summarised together is in no answer, for summaries merge. Memory: the summaries (with
     segments SUMMARIES_MAX, or twice as many as are kept), and of what waits a batch, ROWS_MAX rows of a
-    stream, VALUES_MAX values in all and one vocabulary of texts. ``native``: as ``summarise`` has it.
+    stream, VALUES_MAX values in all and one vocabulary of texts. ``give_away``: takes summaries whenever they
+    have come to SUMMARIES_BYTES_MAX. ``native``: as ``summarise`` has it.
     """
 
-    def __init__(self, shape_of: Callable[[str], Shape], *, native: bool = True) -> None:
+    def __init__(
+        self,
+        shape_of: Callable[[str], Shape],
+        give_away: Callable[[Summaries], None] | None = None,
+        *,
+        native: bool = True,
+    ) -> None:
         self._shape_of = shape_of
+        self._give_away = give_away
         self._native = native
-        self._summaries = Summaries()
-        self._bound_at = SUMMARIES_MAX
+        self._begin()
         self._sources: dict[Source, int] = {}
         self._waiting: dict[_Columns, list[Rows]] = {}
         self._rows: Counter[_Columns] = Counter()
         self._values = 0
+
+    def _begin(self) -> None:
+        self._summaries = Summaries()
+        self._bound_at = SUMMARIES_MAX
+        self._bytes = 0
 
     def add(self, batch: Batch, judged: Judged) -> None:
         """Take the rows of a batch in. Cost: little, but when ROWS_MAX or VALUES_MAX is reached."""
@@ -104,7 +123,7 @@ class Backlog:
             late = judged.late[group.rows]
             if late.any():
                 shape = self._shape_of(group.stream.model)
-                _count_late(group, group.rows[late], shape, judged, self._summaries)
+                _count_late(group, group.rows[late], shape, judged, self._hold)
             fields = self._shape_of(group.stream.model).segments
             rows = _on_time(batch, source, group, np.flatnonzero(~late), fields)
             if len(rows):
@@ -113,11 +132,14 @@ class Backlog:
             self._summarise_all()
 
     def drain(self) -> Summaries:
-        """The summaries of all rows since the last time."""
+        """The summaries of all rows since the last time, but for those that were given away."""
         self._summarise_all()
-        drained, self._summaries = self._summaries.bounded(self._segments_max), Summaries()
-        self._bound_at = SUMMARIES_MAX
         self._sources.clear()
+        return self._drained()
+
+    def _drained(self) -> Summaries:
+        drained = self._summaries.bounded(self._segments_max)
+        self._begin()
         return drained
 
     def _wait(self, stream: Stream, rows: Rows) -> None:
@@ -136,10 +158,19 @@ class Backlog:
         rows = Rows.joined(self._waiting.pop(columns))
         self._values -= self._rows.pop(columns) * columns.width
         shape = self._shape_of(columns.stream.model)
-        _add_rows(columns.stream, rows, list(self._sources), shape, self._summaries, native=self._native)
+        _add_rows(columns.stream, rows, list(self._sources), shape, self._hold, native=self._native)
         if len(self._summaries) >= self._bound_at:
             self._summaries = self._summaries.bounded(self._segments_max)
             self._bound_at = max(SUMMARIES_MAX, 2 * len(self._summaries))
+
+    def _hold(self, key: SliceKey, summary: Summary) -> None:
+        self._bytes += summary.memory_bytes
+        self._summaries.add(key, summary)
+        if self._give_away is not None and self._bytes >= SUMMARIES_BYTES_MAX:
+            # What merges takes less than its parts did.
+            self._bytes = sum(one.memory_bytes for one in self._summaries.values())
+            if self._bytes >= SUMMARIES_BYTES_MAX // 2:
+                self._give_away(self._drained())
 
     def _segments_max(self, model: str) -> int:
         return self._shape_of(model).segments_max
@@ -179,17 +210,17 @@ def _on_time(batch: Batch, source: Int64s, group: Group, positions: Int64s, fiel
     return Rows(batch.time[rows], source[rows], batch.offset[rows], features, outputs, segments)
 
 
-def _count_late(group: Group, rows: Int64s, shape: Shape, judged: Judged, summaries: Summaries) -> None:
+def _count_late(group: Group, rows: Int64s, shape: Shape, judged: Judged, hold: Hold) -> None:
     slices = judged.clock[rows] // shape.slice_ms * shape.slice_ms
     for start in np.unique(slices).tolist():
         here = rows[slices == start]
         summary = Summary.empty(shape.max_signals)
         summary.late, summary.late_idle = len(here), int(np.count_nonzero(judged.idle[here]))
-        summaries.add(SliceKey(group.stream, start), summary)
+        hold(SliceKey(group.stream, start), summary)
 
 
 def _add_rows(
-    stream: Stream, rows: Rows, sources: Sequence[Source], shape: Shape, summaries: Summaries, *, native: bool
+    stream: Stream, rows: Rows, sources: Sequence[Source], shape: Shape, hold: Hold, *, native: bool
 ) -> None:
     """Summarise rows of one stream, in order of their slices, and once more by each field of segments."""
     parts: list[tuple[Stream, Plan, Columns]] = [
@@ -203,9 +234,9 @@ def _add_rows(
     for field in shape.segments:
         values = values_of(rows.segments.get(field), len(rows))
         partings.append(by_slice.by_segment(field, values, shape.segments_max))
-    rows_max = block_rows(len(rows.features) + len(rows.outputs))
+    signals = len(rows.features) + len(rows.outputs)
     for parting in partings:
-        for block, cells, which in parting.blocks(rows_max):
+        for block, cells, which in parting.blocks(block_rows(signals), block_cells(signals)):
             offsets = rows.offsets(block, cells.sizes, sources)
             for of, plan, columns in parts:
                 found = summarise(columns, plan, cells, native=native)
@@ -213,7 +244,7 @@ def _add_rows(
                     summary.offsets = ends.copy()
                     part, start = parting.segments[cell], parting.slices[cell] * shape.slice_ms
                     key = SliceKey(of._replace(segment=part) if part else of, start)
-                    summaries.add(key, summary)
+                    hold(key, summary)
 
 
 class ReferenceShapes(Protocol):
@@ -235,8 +266,7 @@ class Observer:
         self._references = references
         self._shapes: dict[str, Shape] = {}
         self._native = native
-        self._backlog = Backlog(self._shape_of, native=native)
-        self._counts: dict[Source, RowCounts] = {}
+        self.discard()
 
     def add(self, batch: Batch) -> None:
         """Take a batch in. Cost with its part of a flush: 0.4 to 1 us an event of 20 features; as much again
@@ -245,23 +275,37 @@ class Observer:
         self._count(batch, judged)
         self._backlog.add(batch, judged)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether a flush is due for the memory that it frees, DELTAS_BYTES_MAX or more."""
+        return self._deltas_bytes >= DELTAS_BYTES_MAX
+
     def flush(self) -> Observed:
-        """All deltas since the last flush, each small enough for a record; then begin anew. Clocks stay."""
-        deltas = []
-        for key, summary in sorted(self._backlog.drain().items()):
-            shape = self._shape_of(key.stream.model).hash
-            for part, data in summary.split():
-                counted = not (key.stream.of_features or key.stream.segment)
-                rows = part.rows + part.late if counted else 0
-                deltas.append(Delta(key, shape, rows, data))
-        observed = Observed(deltas, self._counts)
+        """All deltas since the last flush, each small enough for a record; then begin anew. Clocks stay.
+
+        There may be several of one stream and slice, which add up.
+        """
+        self._make_deltas(self._backlog.drain())
+        observed = Observed(self._deltas, self._counts)
         self.discard()
         return observed
 
+    def _make_deltas(self, summaries: Summaries) -> None:
+        """Empties what it is given, so that nothing is held twice."""
+        for key in sorted(summaries):
+            shape = self._shape_of(key.stream.model).hash
+            for part, data in summaries.pop(key).split():
+                counted = not (key.stream.of_features or key.stream.segment)
+                rows = part.rows + part.late if counted else 0
+                self._deltas.append(Delta(key, shape, rows, data))
+                self._deltas_bytes += len(data)
+
     def discard(self) -> None:
         """Forget everything since the last flush. The clocks have moved on: set them back where needed."""
-        self._backlog = Backlog(self._shape_of, native=self._native)
-        self._counts = {}
+        self._backlog = Backlog(self._shape_of, self._make_deltas, native=self._native)
+        self._counts: dict[Source, RowCounts] = {}
+        self._deltas: list[Delta] = []
+        self._deltas_bytes = 0
 
     def _count(self, batch: Batch, judged: Judged) -> None:
         size = len(batch.sources)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import random
 import struct
+import tracemalloc
 from collections.abc import Callable
 from functools import reduce
 from typing import Any, NamedTuple, cast
@@ -21,9 +23,10 @@ from stream_monitor.events import Batch, Column, Group, JsonType, Records, Rejec
 from stream_monitor.observe import Backlog, Observer, Summaries, observe
 from stream_monitor.summary import columns, vocabulary
 from stream_monitor.summary.categories import bounded
-from stream_monitor.summary.columns import BLOCK_ROWS, BLOCK_VALUES, block_rows
+from stream_monitor.summary.columns import BLOCK_ROWS, BLOCK_SIGNALS, BLOCK_VALUES, block_cells, block_rows
 from stream_monitor.summary.counts import Count
 from stream_monitor.summary.grid import Grid
+from stream_monitor.summary.parting import Parting
 from stream_monitor.summary.shape import ReferenceShape, Shape
 from stream_monitor.summary.summary import Summary
 from stream_monitor.watermark import Clock, RowCounts, judge
@@ -340,6 +343,117 @@ def test_what_waits_is_bounded_and_nothing_of_it_is_lost(monkeypatch: pytest.Mon
         assert sum(len(rows) for waiting in backlog._waiting.values() for rows in waiting) < 50
     assert _bytes(backlog.drain()) == _bytes(total)
     assert (total[FEATURES].rows, backlog._values) == (200, 0)
+
+
+def one_a_slice(first: int, n: int = 20) -> Batch:
+    features = [{"age": row, "plan": f"plan-{row % 7}", "free1": row / 3} for row in range(first, first + n)]
+    return batch_of(
+        [Event(SOURCES[0], first + row, (first + row) * 1_000, one) for row, one in enumerate(features)]
+    )
+
+
+def merged(observer: Observer) -> dict[SliceKey, bytes]:
+    """What a flush says of each stream and slice in all of its deltas."""
+    total = Summaries()
+    for delta in observer.flush().deltas:
+        total.add(delta.key, Summary.from_bytes(delta.data))
+    return _bytes(total)
+
+
+def test_summaries_of_many_slices_become_deltas_before_they_take_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    most = 50_000
+    monkeypatch.setattr(observe_module, "VALUES_MAX", 200)
+    at_once = Observer(CONFIG, References())
+    for first in range(0, 1_000, 20):
+        at_once.add(one_a_slice(first))
+    expected = merged(at_once)
+    monkeypatch.setattr(observe_module, "SUMMARIES_BYTES_MAX", most)
+    observer = Observer(CONFIG, References())
+    for first in range(0, 1_000, 20):
+        observer.add(one_a_slice(first))
+        assert sum(one.memory_bytes for one in observer._backlog._summaries.values()) < most
+    assert merged(observer) == expected
+
+
+def test_what_merges_is_not_sent_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observe_module, "VALUES_MAX", 200)
+    monkeypatch.setattr(observe_module, "SUMMARIES_BYTES_MAX", 100_000)
+    observer = Observer(CONFIG, References())
+    for first in range(0, 5_000, 20):
+        batch = one_a_slice(first)
+        batch.time[:] = 0
+        observer.add(batch)
+    deltas = observer.flush().deltas
+    assert sorted(delta.key.stream for delta in deltas) == [Stream("m"), STREAMS[0]]
+
+
+def test_an_observer_says_when_its_deltas_are_to_be_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 20_000
+    for name, bound in {"VALUES_MAX": 200, "SUMMARIES_BYTES_MAX": 10_000, "DELTAS_BYTES_MAX": most}.items():
+        monkeypatch.setattr(observe_module, name, bound)
+    observer, sizes = Observer(CONFIG, References()), []
+    for first in range(0, 2_000, 20):
+        observer.add(one_a_slice(first))
+        if observer.is_full:
+            sizes.append(sum(len(delta.data) for delta in observer.flush().deltas))
+            assert not observer.is_full
+    assert len(sizes) > 3
+    assert min(sizes) >= most
+    observer.add(one_a_slice(2_000, 1_000))
+    assert observer.is_full
+    observer.discard()
+    assert not observer.is_full
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+@pytest.mark.parametrize("value", [float, lambda one: f"text-{one}"], ids=["numbers", "texts"])
+def test_a_summary_knows_about_how_much_memory_it_takes(rows: int, value: Callable[[int], Any]) -> None:
+    def batch(first: int) -> Batch:
+        features = [{f"x{i}": value((first + row) * (i + 1)) for i in range(40)} for row in range(50 * rows)]
+        times = (np.arange(50 * rows) // rows * 1_000).tolist()
+        return batch_of(
+            [
+                Event(SOURCES[0], row, time, one)
+                for row, (time, one) in enumerate(zip(times, features, strict=True))
+            ]
+        )
+
+    batches = [batch(0), batch(50 * rows)]
+    observe(batches[0], lambda _: SHAPE, {}, LATENESS_MS)
+    gc.collect()
+    tracemalloc.start()
+    summaries = observe(batches[1], lambda _: SHAPE, {}, LATENESS_MS)
+    gc.collect()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    told = sum(one.memory_bytes for one in summaries.values())
+    assert len(summaries) == 100
+    assert taken / 2 <= told <= 2 * taken, taken
+
+
+@LAW
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(1, 20), st.integers(1, 5))
+def test_blocks_are_all_rows_in_order_and_bounded_in_rows_and_cells(
+    slices: list[int], rows_max: int, cells_max: int
+) -> None:
+    parting = Parting.by_slice(np.array(slices))
+    rows: list[int] = []
+    for block, cells, which in parting.blocks(rows_max, cells_max):
+        assert len(block) == cells.sizes.sum() <= rows_max
+        assert len(cells) == len(which) <= cells_max
+        said = np.repeat([parting.slices[one] for one in which], cells.sizes)
+        assert said.tolist() == [slices[row] for row in block]
+        rows += block.tolist()
+    assert rows == parting.order.tolist()
+
+
+@pytest.mark.parametrize("signals", [0, 1, 22, 1_000, 1 << 20])
+def test_the_cells_that_are_summarised_at_a_time_are_bounded_and_so_are_their_signals(signals: int) -> None:
+    cells = block_cells(signals)
+    assert cells >= 1
+    assert cells == 1 or cells * signals <= BLOCK_SIGNALS
 
 
 def test_what_is_discarded_is_gone() -> None:

@@ -70,7 +70,7 @@ class Writer:
         self._flushes += 1
         flush_id = f"writer{self._source.partition}/{self._flushes}"
         topic, partitions = self._config.topic("summaries"), self._config.summaries.partitions
-        return flush_messages(flush_id, observed.deltas, [progress], topic, partitions)
+        return list(flush_messages(flush_id, observed.deltas, [progress], topic, partitions))
 
 
 class Log:

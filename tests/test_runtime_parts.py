@@ -26,7 +26,8 @@ from stream_monitor.runtime.kafka import (
     consumer_properties,
     transactional_properties,
 )
-from stream_monitor.runtime.messages import Assembler, Outgoing, flush_messages, partition_of
+from stream_monitor.runtime.messages import Assembler, Outgoing, emptied, flush_messages, partition_of
+from stream_monitor.runtime.pace import Pace
 from stream_monitor.runtime.positions import (
     Owned,
     Stall,
@@ -65,7 +66,7 @@ def add(assembler: Assembler, offset: int, message: Outgoing) -> object:
 
 def test_a_flush_arrives_as_it_was_sent_partition_by_partition() -> None:
     deltas = [delta(f"m{i}", i) for i in range(20)]
-    messages = flush_messages("w/1", deltas, [progress(0), progress(1)], "s", 3)
+    messages = list(flush_messages("w/1", deltas, [progress(0), progress(1)], "s", 3))
     for partition in range(3):
         mine = [one for one in messages if one.partition == partition]
         assembler = Assembler()
@@ -79,8 +80,15 @@ def test_a_flush_arrives_as_it_was_sent_partition_by_partition() -> None:
         assert flush.announced_rows == sum(one.rows for one in expected)
 
 
+def test_a_flush_holds_none_of_the_deltas_that_it_has_handed_on() -> None:
+    deltas = [delta("m", rows) for rows in range(5)]
+    expected, given = list(deltas), iter(emptied(deltas))
+    assert [(next(given), len(deltas)) for _ in range(5)] == list(zip(expected, [4, 3, 2, 1, 0], strict=True))
+    assert list(given) == []
+
+
 def test_the_bytes_of_a_flush_are_those_of_its_release() -> None:
-    messages = flush_messages("w/1", [delta("m", 2)], [progress()], "s", 1)
+    messages = list(flush_messages("w/1", [delta("m", 2)], [progress()], "s", 1))
     found = "".join(f"{dict(one.headers)} {one.key!r} {(one.value or b'').hex()}\n" for one in messages)
     assert found == GOLDEN.read_text()
 
@@ -115,7 +123,7 @@ def test_what_is_newer_or_damaged_is_an_error_and_changes_nothing(
     headers: list[tuple[str, bytes | None]], value: bytes | None
 ) -> None:
     assembler = Assembler()
-    messages = flush_messages("w/0", [delta("m", 2)], [progress()], "s", 1)
+    messages = list(flush_messages("w/0", [delta("m", 2)], [progress()], "s", 1))
     add(assembler, 5, messages[0])
     with pytest.raises(FormatError):
         assembler.add(6, headers, value)
@@ -124,9 +132,9 @@ def test_what_is_newer_or_damaged_is_an_error_and_changes_nothing(
 
 def test_a_flush_that_its_writer_never_finished_is_dropped_when_its_next_one_begins() -> None:
     assembler = Assembler()
-    torn = flush_messages("a/1", [delta("m", 1), delta("m", 2)], [progress()], "s", 1)
-    whole = flush_messages("a/2", [delta("m", 4)], [progress()], "s", 1)
-    other = flush_messages("b/1", [delta("m", 8)], [progress()], "s", 1)
+    torn = list(flush_messages("a/1", [delta("m", 1), delta("m", 2)], [progress()], "s", 1))
+    whole = list(flush_messages("a/2", [delta("m", 4)], [progress()], "s", 1))
+    other = list(flush_messages("b/1", [delta("m", 8)], [progress()], "s", 1))
     add(assembler, 0, torn[0])
     add(assembler, 1, other[0])
     assert assembler.floor(2) == 0
@@ -152,6 +160,61 @@ def test_the_count_of_partitions_travels_with_a_commit_where_ids_must_stay() -> 
     assert decode_partitions(encode_metadata("id", Clock(), 7)) == 7
     assert decode_partitions(encode_metadata("id", Clock())) is None
     assert decode_partitions(None) is None
+
+
+def test_a_place_is_at_its_end_once_that_is_met_or_known_and_read() -> None:
+    place = Owned(Source("t", 0), "id", 0, 0, Clock(), 0.0)
+    assert not place.at_end
+    place.learn_end(0)
+    assert place.at_end
+    place.learn_end(7)
+    assert not place.at_end
+    place.move(6, 0.0)
+    assert not place.at_end
+    # The last one is a control record, which is never delivered.
+    place.skip(7)
+    assert place.at_end
+    place.move(9, 0.0)
+    place.learn_end(10)
+    assert not place.at_end
+
+
+# Pace
+
+
+def test_a_worker_that_keeps_up_flushes_once_an_interval() -> None:
+    pace = Pace(1.0)
+    flushes = []
+    for step in range(1_000):
+        now_s = step / 100
+        pace.caught_up()
+        if pace.is_due(now_s):
+            flushes.append(now_s)
+            pace.flushed(now_s, at_end=step % 2 == 0)
+    assert flushes == [0.0, *map(float, range(1, 10))]
+
+
+def test_a_worker_that_was_behind_flushes_as_soon_as_it_has_caught_up() -> None:
+    pace = Pace(1.0)
+    flushes = []
+    for step in range(500):
+        now_s = step / 100
+        if 2.3 <= now_s < 2.8 or now_s >= 4.2:
+            pace.caught_up()
+        if pace.is_due(now_s):
+            flushes.append(now_s)
+            pace.flushed(now_s, at_end=False)
+    # Behind until 2.3, and again from 2.8 on: 3.3 ends an interval in which it had caught up.
+    assert flushes == [0.0, 1.0, 2.0, 2.3, 3.3, 4.3]
+
+
+def test_nothing_to_read_is_no_catching_up() -> None:
+    pace = Pace(1.0)
+    pace.flushed(0.0, at_end=True)
+    pace.flushed(1.0, at_end=True)
+    pace.caught_up()
+    assert not pace.is_due(1.5)
+    assert pace.is_due(2.0)
 
 
 @pytest.mark.parametrize("text", ['{"v":2,"topic_id":"x","clock":1,"claim":null}', "[]", "{}", "\x00"])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from stream_monitor import observe as observe_module
 from stream_monitor.runtime import failpoints
 from tests.kafka.broker import Cluster
 from tests.kafka_apps import Pipeline, Running, event, reports, wait_for
@@ -99,6 +100,29 @@ def test_a_stop_waits_for_the_flush_on_its_way_and_writes_what_was_read_since(
     opening.join()
     assert observe.error is None
     assert_all_once(pipeline)
+
+
+def test_what_takes_much_memory_is_flushed_before_its_time(
+    kafka: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("VALUES_MAX", "SUMMARIES_BYTES_MAX", "DELTAS_BYTES_MAX"):
+        monkeypatch.setattr(observe_module, name, 1)
+    pipeline = Pipeline(kafka, commit_interval="1h")
+    with pipeline.running("observe"):
+        wait_for(lambda: reports(pipeline), "the first report")
+        pipeline.produce(*[event(i / 10) for i in range(100)])
+        wait_for(lambda: rows(pipeline) == 100, "all of them, an hour before the next commit")
+        assert_unbroken(pipeline)
+
+
+def test_what_was_caught_up_with_is_flushed_at_once(kafka: Cluster) -> None:
+    pipeline = Pipeline(kafka, commit_interval="1h")
+    events = [event(i / 1_000) for i in range(1_000)]
+    pipeline.produce(*events[:500])
+    pipeline.produce(*events[500:], partition=1)
+    with pipeline.running("observe"):
+        wait_for(lambda: rows(pipeline) == 1_000, "all that was there, an hour before the next commit")
+        assert_unbroken(pipeline)
 
 
 def test_partitions_are_handed_over_when_the_flush_on_its_way_is_done(kafka: Cluster, gate: Gate) -> None:

@@ -1,11 +1,13 @@
 //! JSON bytes to columns, for stream_monitor/codecs/native.py; the numbers of columns to what a summary says of
-//! them, for stream_monitor/summary/native.py. These say what is promised.
+//! them, for stream_monitor/summary/native.py; what consumed messages say, for stream_monitor/runtime/consumed.py.
+//! These say what is promised.
 
 mod columns;
 mod dictionary;
 mod event;
 mod fits;
 mod layout;
+mod messages;
 mod names;
 mod number;
 mod numbers;
@@ -25,7 +27,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyList, PyString};
 
 /// What the caller must know to speak with this module. Another number, another form.
-const FORM: u32 = 2;
+const FORM: u32 = 3;
 
 /// A column: its types (one for all rows, or uint8), numbers (float64) and codes of texts (int64).
 type Column = (Py<PyAny>, Option<Py<PyBytes>>, Option<Py<PyBytes>>);
@@ -213,5 +215,7 @@ impl Ids {
 fn stream_monitor_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("FORM", FORM)?;
     module.add_function(wrap_pyfunction!(numbers::summarise_numbers, module)?)?;
+    module.add_function(wrap_pyfunction!(messages::has_errors, module)?)?;
+    module.add_function(wrap_pyfunction!(messages::told, module)?)?;
     module.add_class::<Kernel>()
 }

@@ -39,7 +39,7 @@ def _arrow(config: Config, wanted: Wanted | None) -> Codec:
     return ArrowCodec(config, wanted)
 
 
-FORMATS = {"json": Format(JsonCodec, 1_000), "arrow": Format(_arrow, 32)}
+FORMATS = {"json": Format(JsonCodec, 4_000), "arrow": Format(_arrow, 32)}
 
 
 def codec_of(config: Config, wanted: Wanted | None = None) -> Codec:

@@ -19,7 +19,8 @@ from stream_monitor.join.joins import Joins
 from stream_monitor.join.store import Position
 from stream_monitor.metrics import Metrics
 from stream_monitor.runtime import client_log, failpoints
-from stream_monitor.runtime.decoding import Decoding, offsets_of, places_of
+from stream_monitor.runtime.consumed import Consumed
+from stream_monitor.runtime.decoding import Decoding
 from stream_monitor.runtime.positions import Owned
 from stream_monitor.watermark import NEVER, Clock
 
@@ -163,27 +164,26 @@ class CatchingUp:
                 self._on_event(message)
 
     def _take_records(self, records: list[Message]) -> None:
-        source, offset = places_of(records, self._sources), offsets_of(records)
+        consumed = Consumed.of(records)
+        source = consumed.places(self._sources, {one.topic for one in self._sources})
         # The last place, -1, is of what was not asked for.
         goals = [self._goals[one] if one in self._left else -1 for one in self._sources]
         goal = np.array([*goals, -1], np.int64)[source]
-        wanted = offset < goal
+        wanted = consumed.offset < goal
         last = np.full(len(goals) + 1, -1, np.int64)
-        last[source] = offset
-        if not wanted.all():
-            records = [records[i] for i in np.flatnonzero(wanted)]
-            source, offset = source[wanted], offset[wanted]
-        if records:
-            self._replay(records, source, offset)
+        last[source] = consumed.offset
+        consumed = consumed.only(wanted)
+        if len(consumed):
+            self._replay(consumed, source[wanted])
         for i in np.flatnonzero(last[:-1] >= 0):
             self._pass(self._sources[i], int(last[i]) + 1)
 
-    def _replay(self, records: list[Message], source: Int64s, offset: Int64s) -> None:
-        for batch in self._decoding.batches(records, self._sources, source, offset):
+    def _replay(self, consumed: Consumed, source: Int64s) -> None:
+        for batch in self._decoding.batches(consumed, self._sources, source):
             self._joins.replay(batch, self._clocks)
             self._unwritten += len(batch)
-        self.records += len(records)
-        self._metrics.rebuilt_records.inc(len(records))
+        self.records += len(consumed)
+        self._metrics.rebuilt_records.inc(len(consumed))
         failpoints.hit("join.in_rebuild")
 
     def _on_event(self, message: Message) -> None:

@@ -15,21 +15,23 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterable
+from itertools import chain
 from typing import cast
 
-import numpy as np
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from stream_monitor.config import Config
 from stream_monitor.events import Batch, Int64s, LabelBatch, Progress, Source, Stage
 from stream_monitor.join.store import StoreDamagedError
 from stream_monitor.metrics import Metrics
-from stream_monitor.runtime.decoding import offsets_of, places_of
+from stream_monitor.runtime.consumed import Consumed
 from stream_monitor.runtime.health import Health
 from stream_monitor.runtime.inputs import Inputs
 from stream_monitor.runtime.members import Member
-from stream_monitor.runtime.messages import Outgoing, flush_messages
+from stream_monitor.runtime.messages import Outgoing, emptied, flush_messages
 from stream_monitor.runtime.outbox import AbortedError, Outbox, ProducerFencedError
+from stream_monitor.runtime.pace import Pace
 from stream_monitor.runtime.positions import Owned, move, unread
 from stream_monitor.runtime.rejects import held_bytes, reject_message
 from stream_monitor.runtime.sending import Sending
@@ -46,8 +48,8 @@ class InputWorker:
     """``run`` returns after ``stop`` was set and the last flush is committed.
 
     Raises FencedError when another process has its name, StreamMonitorError when it cannot go on.
-    Memory: what the core makes of one commit interval, at most ``rows_max`` rows', the records of a flush,
-    FLUSH_REJECTED_BYTES_MAX of rejects in each of them, and librdkafka's fetch queue.
+    Memory: what the core makes of one commit interval, at most ``rows_max`` rows' and until it ``is_full``,
+    the records of a flush, FLUSH_REJECTED_BYTES_MAX of rejects in each of them, and librdkafka's fetch queue.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class InputWorker:
         self._core = task.core
         self._stores = task.stores
         self._rows_max = task.rows_max
+        self._is_full = task.is_full
         self._inputs = inputs
         self._member = member
         self._outbox = outbox
@@ -74,7 +77,7 @@ class InputWorker:
         self._rejects: list[Outgoing] = []
         self._rejected_bytes = 0
         self._rows = 0
-        self._next_flush_s = 0.0
+        self._pace = Pace(config.commit_interval_ms / 1000)
         self._flushes = 0
         self._flush_prefix = f"{member.name}/{os.urandom(6).hex()}"
         self._joined = False
@@ -113,6 +116,8 @@ class InputWorker:
         if self._inputs.look_around():
             self._drop(AbortedError("a topic changed under what was read"))
             return
+        if self._inputs.at_end:
+            self._pace.caught_up()
         self._inputs.align()
         if self._aborted is None:
             self._step_stores()
@@ -128,20 +133,19 @@ class InputWorker:
     # In
 
     def _count(self, messages: list[Message]) -> None:
-        source, offset = places_of(messages, self._inputs.sources), offsets_of(messages)
-        new = unread(self._read, source, offset)
-        if not new.all():
-            messages = [messages[i] for i in np.flatnonzero(new)]
-            source, offset = source[new], offset[new]
-        if messages:
-            self._take(messages, source, offset)
+        consumed = Consumed.of(messages)
+        source = consumed.places(self._inputs.sources, self._inputs.topics.all)
+        new = unread(self._read, source, consumed.offset)
+        consumed = consumed.only(new)
+        if len(consumed):
+            self._take(consumed, source[new])
 
     @property
     def _read(self) -> list[Owned]:
         return [self._inputs.owned[source] for source in self._inputs.sources]
 
-    def _take(self, messages: list[Message], source: Int64s, offset: Int64s) -> None:
-        batches = self._decoding.batches(messages, self._inputs.sources, source, offset)
+    def _take(self, consumed: Consumed, source: Int64s) -> None:
+        batches = self._decoding.batches(consumed, self._inputs.sources, source)
         try:
             for batch in batches:
                 self._core.add(batch)
@@ -149,8 +153,8 @@ class InputWorker:
             self._drop(AbortedError(str(error)))
             return
         for batch in batches:
-            self._note(batch, messages)
-        move(self._read, source, offset, time.monotonic())
+            self._note(batch, consumed.messages)
+        move(self._read, source, consumed.offset, time.monotonic())
 
     def _step_stores(self) -> None:
         try:
@@ -190,7 +194,7 @@ class InputWorker:
     def _on_assign(self, partitions: list[TopicPartition]) -> None:
         self._inputs.assigned(partitions)
         self._stores.located()
-        self._next_flush_s = 0.0
+        self._pace.hasten()
         self._say_change("assigned", partitions)
 
     def _on_revoke(self, partitions: list[TopicPartition]) -> None:
@@ -217,9 +221,10 @@ class InputWorker:
     # Out
 
     def _is_due(self) -> bool:
-        if self._rows >= self._rows_max or self._rejected_bytes >= FLUSH_REJECTED_BYTES_MAX:
+        is_full = self._rows >= self._rows_max or self._rejected_bytes >= FLUSH_REJECTED_BYTES_MAX
+        if is_full or self._is_full():
             return True
-        return self._sending is None and time.monotonic() >= self._next_flush_s
+        return self._sending is None and self._pace.is_due(time.monotonic())
 
     def _flush(self) -> None:
         """Send what was counted since the last flush, with the offsets that it stands for."""
@@ -227,18 +232,19 @@ class InputWorker:
         if self._aborted is not None:
             return
         started_s = time.monotonic()
-        self._next_flush_s = started_s + self._config.commit_interval_ms / 1000
+        self._pace.flushed(started_s, at_end=self._inputs.at_end)
         news = self._inputs.news()
         if not news:
             return
         flushed = self._core.flush()
-        messages = self._outgoing(flushed, self._inputs.progress(news, flushed.counts)) + self._rejects
+        deltas, counts = len(flushed.deltas), flushed.counts
+        messages = chain(self._outgoing(flushed, self._inputs.progress(news, counts)), self._rejects)
         offsets = self._inputs.offsets(news)
         for one in news:
             one.handed_over()
         self._clear()
         sent = self._outbox.begin(messages, offsets, self._member.consumer)
-        self._sending = Sending(flushed, news, started_s, sent)
+        self._sending = Sending(deltas, counts, news, started_s, sent)
         if self._stores.in_step:
             self._settle()
 
@@ -254,13 +260,13 @@ class InputWorker:
             return
         self._write_stores(sending.news)
 
-    def _outgoing(self, flushed: Flushed, progress: list[Progress], /) -> list[Outgoing]:
-        """The records of a flush."""
+    def _outgoing(self, flushed: Flushed, progress: list[Progress], /) -> Iterable[Outgoing]:
+        """The records of a flush, whose deltas are gone once they are handed on."""
         self._flushes += 1
         flush_id = f"{self._flush_prefix}-{self._flushes}"
         summaries, partitions = self._config.topic("summaries"), self._config.summaries.partitions
         stage = cast("Stage", self._stage)
-        return flush_messages(flush_id, flushed.deltas, progress, summaries, partitions, stage)
+        return flush_messages(flush_id, emptied(flushed.deltas), progress, summaries, partitions, stage)
 
     def _write_stores(self, news: list[Owned]) -> None:
         """What is committed is committed: a store that cannot follow is made again."""
@@ -290,4 +296,4 @@ class InputWorker:
         self._inputs.rewind()
         self._stores.located()
         self._aborted = None
-        self._next_flush_s = 0.0
+        self._pace.hasten()

@@ -74,6 +74,11 @@ class Inputs:
         """Why a partition is halted, if one is."""
         return next(iter(self._problems.values()), None)
 
+    @property
+    def at_end(self) -> bool:
+        """Whether all is read that there was to read a moment ago."""
+        return all(self.owned[source].at_end for source in self.sources)
+
     def assigned(self, partitions: list[TopicPartition]) -> None:
         """Go on in these where their last owner committed, once no transaction of it is open."""
         self._learn_topics(self._watch.facts().topics)

@@ -12,12 +12,17 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from stream_monitor.errors import StreamMonitorError
 from stream_monitor.runtime import client_log
+from stream_monitor.runtime.consumed import has_errors
 from stream_monitor.runtime.kafka import CONSUME_MAX, SESSION_TIMEOUT_MS
 
 log = logging.getLogger(__name__)
 
 COMMITTED_TIMEOUT_S = 2.0
 COMMITTED_ATTEMPTS_MAX = 60
+
+FIRST_MAX = 100
+"""Records of the first poll; each next one brings twice as many. What the first ones teach a codec makes all
+others cheap."""
 
 Event = tuple[Message, KafkaError]
 
@@ -38,6 +43,7 @@ class Member:
         self._cooperative = properties["partition.assignment.strategy"] == "cooperative-sticky"
         self.consumer = Consumer(properties, logger=client_log.log)
         self._records_max = records_max
+        self._next_max = min(FIRST_MAX, records_max)
         self._closing = False
 
     def subscribe(
@@ -153,11 +159,13 @@ class Member:
         """
         try:
             with client_log.errors_as_they_are():
-                messages: list[Message] = self.consumer.consume(self._records_max, timeout_s)
+                messages: list[Message] = self.consumer.consume(self._next_max, timeout_s)
         except KafkaException as raised:
             self._check_fatal(raised.args[0])
             raise
-        if not any(map(Message.error, messages)):
+        if messages:
+            self._next_max = min(2 * self._next_max, self._records_max)
+        if not has_errors(messages):
             return messages, []
         records: list[Message] = []
         events: list[Event] = []

@@ -8,7 +8,7 @@ can run code (no pickle), and what is newer than this version raises FormatError
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -60,9 +60,11 @@ def flush_messages(
     topic: str,
     partitions: int,
     stage: Stage = "observe",
-) -> list[Outgoing]:
-    """The records of one flush: every delta to its model's partition, then one report to every partition."""
-    messages = []
+) -> Iterator[Outgoing]:
+    """The records of one flush: every delta to its model's partition, then one report to every partition.
+
+    Each is made when it is asked for: bytes that have been handed on are held by nobody here.
+    """
     count, rows = [0] * partitions, [0] * partitions
     for delta in deltas:
         model = delta.key.stream.model
@@ -70,11 +72,17 @@ def flush_messages(
         count[partition] += 1
         rows[partition] += delta.rows
         value = _encoder.encode(delta)
-        messages.append(Outgoing(topic, value, model.encode(), _headers(_DELTA, flush_id), partition))
+        yield Outgoing(topic, value, model.encode(), _headers(_DELTA, flush_id), partition)
     for partition in range(partitions):
         value = _encoder.encode(Report(progress, count[partition], rows[partition], stage))
-        messages.append(Outgoing(topic, value, None, _headers(_PROGRESS, flush_id), partition))
-    return messages
+        yield Outgoing(topic, value, None, _headers(_PROGRESS, flush_id), partition)
+
+
+def emptied(items: list[_T]) -> Iterator[_T]:
+    """The items from first to last; the list loses each that is given."""
+    items.reverse()
+    while items:
+        yield items.pop()
 
 
 def _headers(kind: bytes, flush_id: str) -> list[tuple[str, bytes]]:

@@ -98,8 +98,9 @@ class Owned:
     """One input partition of this worker. [first, next) is what the coming flush will stand for.
 
     ``clock`` is the observer's own, shared. ``active_s`` is when it last brought something (monotonic),
-    ``end`` its last known end offset. A ``halted`` partition waits for a person, a ``held`` one for its
-    store: both are not read and say nothing. ``is_new``: nothing was ever committed for it.
+    ``end`` its last known end offset; ``met_end``: nothing has come since its end was met. A ``halted``
+    partition waits for a person, a ``held`` one for its store: both are not read and say nothing. ``is_new``:
+    nothing was ever committed for it.
     """
 
     source: Source
@@ -110,6 +111,7 @@ class Owned:
     active_s: float
     end: int | None = None
     drained: bool = False
+    met_end: bool = False
     paused: bool = False
     halted: bool = False
     held: bool = False
@@ -122,11 +124,12 @@ class Owned:
         if next_offset > self.next:
             self.next = next_offset
             self.active_s = now_s
-            self.drained = False
+            self.drained = self.met_end = False
 
     def skip(self, next_offset: int) -> None:
-        """Below ``next_offset`` there is nothing more that is ever delivered."""
+        """Below ``next_offset`` there is nothing more that is ever delivered, and nothing above it yet."""
         self.next = max(self.next, next_offset)
+        self.met_end = self.next == next_offset
 
     def learn_end(self, end: int) -> None:
         """``end`` is the end offset, uncommitted records included."""
@@ -140,6 +143,11 @@ class Owned:
     def claim(self, time: int) -> None:
         """Say that the partition has reached a time although no event came."""
         self.clock.claim = max(self.clock.claim, time)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether all is read that there was to read a moment ago."""
+        return self.met_end or (self.end is not None and self.next >= self.end)
 
     @property
     def waits(self) -> bool:

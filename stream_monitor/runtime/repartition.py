@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, cast
 
 from confluent_kafka import KafkaException
@@ -89,7 +89,7 @@ class Repartitioner(InputWorker):
             log.warning("placement of predictions not known", extra={"error": error.args[0].str()})
             return None
 
-    def _outgoing(self, flushed: Flushed, _progress: list[Progress]) -> list[Outgoing]:
+    def _outgoing(self, flushed: Flushed, _progress: list[Progress]) -> Iterable[Outgoing]:
         return cast("Copied", flushed).messages
 
 

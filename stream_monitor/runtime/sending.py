@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import TypeVar
 
+from stream_monitor.events import Source
 from stream_monitor.metrics import Metrics
+from stream_monitor.runtime.inputs import Counts
 from stream_monitor.runtime.positions import Owned
-from stream_monitor.runtime.task import Flushed
 
 T = TypeVar("T")
 
@@ -36,7 +37,8 @@ def in_background(call: Callable[[], T]) -> Future[T]:
 class Sending:
     """``news``: the partitions that it reports of. ``sent``: of the outbox."""
 
-    flushed: Flushed
+    deltas: int
+    counts: Mapping[Source, Counts]
     news: list[Owned]
     started_s: float
     sent: Future[Ended]
@@ -52,6 +54,6 @@ class Sending:
     def result(self, metrics: Metrics, stage: str) -> None:
         """Wait for it, and count what it has committed. Raises what kept it from that."""
         metrics.commit_seconds.labels(stage).observe(self.sent.result() - self.started_s)
-        metrics.produced_deltas.inc(len(self.flushed.deltas))
-        for source, counts in self.flushed.counts.items():
+        metrics.produced_deltas.inc(self.deltas)
+        for source, counts in self.counts.items():
             metrics.consumed_rows.labels(source.topic).inc(counts.rows + counts.rejected)

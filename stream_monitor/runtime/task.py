@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -78,10 +78,12 @@ class NoStores:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the stages differ in. ``rows_max`` bounds what is held between two commits."""
+    """What the stages differ in. ``rows_max`` and ``is_full`` bound what is held between two commits."""
 
     stage: Stage | Literal["repartition"]
     decoding: Decoding
     core: Core
     stores: Stores
     rows_max: int
+    is_full: Callable[[], bool] = lambda: False
+    """Whether the core holds so much that a flush is due."""

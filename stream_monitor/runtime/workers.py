@@ -90,7 +90,7 @@ def _observe(
     watch = Watch(admin, topics.all, topic_ids=not embedded)
     inputs = Inputs(config, topics, member, watch, observer.clocks, metrics)
     outbox = _outbox("observe", config, name, metrics, embedded=embedded)
-    task = Task("observe", decoding, observer, NoStores(), OBSERVED_ROWS_MAX)
+    task = Task("observe", decoding, observer, NoStores(), OBSERVED_ROWS_MAX, lambda: observer.is_full)
     return InputWorker(config, task, inputs, member, outbox, metrics, health)
 
 

@@ -26,12 +26,20 @@ BLOCK_ROWS: Final = 8_192
 BLOCK_VALUES: Final = 1 << 20
 """Bounds the memory of a block of many signals, which takes 40 bytes a value."""
 
+BLOCK_SIGNALS: Final = 1 << 15
+"""Bounds the memory of a block of many cells: each signal of a cell takes 150 bytes and what it counts."""
+
 _ONE_OF_TYPE = np.eye(MIXED + 1, dtype=np.int64)[:, 1:MIXED]
 
 
 def block_rows(signals: int) -> int:
     """How many rows of so many signals are summarised at a time."""
     return min(BLOCK_ROWS, BLOCK_VALUES // max(signals, 1))
+
+
+def block_cells(signals: int) -> int:
+    """How many cells of so many signals are summarised at a time."""
+    return max(1, BLOCK_SIGNALS // max(signals, 1))
 
 
 def summarise(

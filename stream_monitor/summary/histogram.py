@@ -116,6 +116,11 @@ class Tally:
             self._sum()
         return self._counted[0] if self._counted else (np.empty(0, np.int64), np.empty(0, np.int64))
 
+    @property
+    def memory_bytes(self) -> int:
+        """At most so many are held, without summing anything."""
+        return 16 * (self._pending + self._summed)
+
     def halves(self) -> tuple[Tally, Tally]:
         """The lower and the upper half of the entries; the upper one is never the longer."""
         keys, counts = self.entries()

@@ -62,10 +62,15 @@ class Parting:
             [names[one] for one in of_rank[begins].tolist()],
         )
 
-    def blocks(self, rows_max: int) -> Iterator[tuple[Int64s, Cells, list[int]]]:
-        """At most so many rows at a time, their cells in this block, and which of all cells those are."""
-        for at in range(0, len(self.order), rows_max):
-            block, cell = self.order[at : at + rows_max], self.cell[at : at + rows_max]
+    def blocks(self, rows_max: int, cells_max: int) -> Iterator[tuple[Int64s, Cells, list[int]]]:
+        """At most so many rows and cells at a time, their cells in this block, and which of all cells those
+        are."""
+        end = 0
+        while end < len(self.order):
+            at = end
+            behind = int(np.searchsorted(self.cell, self.cell[at] + cells_max))
+            end = min(at + rows_max, behind, len(self.order))
+            block, cell = self.order[at:end], self.cell[at:end]
             first = run_starts(cell)
             yield block, Cells(_as_index(block), lengths_of(first, len(block)), first), cell[first].tolist()
 

@@ -121,6 +121,15 @@ class Summary:
         """How many category values a signal has, named or not; 0 for one that is not here."""
         return int(self.texts[self.signals.index(name)]) if name in self.named else 0
 
+    @property
+    def memory_bytes(self) -> int:
+        """About so many are held, and not more than twice as many."""
+        signals = (
+            self.counts.nbytes + 9 * len(self.signals) + self.bins.memory_bytes + self.buckets.memory_bytes
+        )
+        named = sum(one.memory_bytes for one in self.named.values())
+        return 1_000 + 100 * len(self.offsets) + signals + named
+
     def fine_squares(self, signal: int) -> int:
         """The sum of squared fine codes of the signal at this index."""
         row = self.counts[signal]
