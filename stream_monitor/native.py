@@ -10,7 +10,7 @@ from functools import cache
 from importlib import import_module
 from types import ModuleType
 
-FORM = 2
+FORM = 3
 """Of the module: one that speaks another is not used."""
 
 

@@ -4,7 +4,9 @@
 mod columns;
 mod dictionary;
 mod event;
+mod entries;
 mod fits;
+mod labels;
 mod layout;
 mod names;
 mod number;
@@ -25,7 +27,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyList, PyString};
 
 /// What the caller must know to speak with this module. Another number, another form.
-const FORM: u32 = 2;
+const FORM: u32 = 3;
 
 /// A column: its types (one for all rows, or uint8), numbers (float64) and codes of texts (int64).
 type Column = (Py<PyAny>, Option<Py<PyBytes>>, Option<Py<PyBytes>>);
@@ -213,5 +215,7 @@ impl Ids {
 fn stream_monitor_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("FORM", FORM)?;
     module.add_function(wrap_pyfunction!(numbers::summarise_numbers, module)?)?;
+    module.add_class::<labels::LabelKernel>()?;
+    module.add_function(wrap_pyfunction!(entries::encode_entries, module)?)?;
     module.add_class::<Kernel>()
 }

@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from stream_monitor.events import Int64s, Source
-from stream_monitor.join import pool
+from stream_monitor.join import encoding, pool
 from stream_monitor.join.entries import Element, Elements, Label, Prediction, decode, encode
 from stream_monitor.join.pool import Pool
 from stream_monitor.join.rows import Head, LabelRows, PredictionRows
@@ -117,6 +117,7 @@ class Table:
             Heads(models, lambda one: one[1].model),
             Heads(models, lambda one: one[1]),
         )
+        self._pieces: tuple[list[encoding.Pieces], list[encoding.Pieces]] = [], []
 
     def _renew_heads(self) -> None:
         """Those that rows have: whoever took numbers of the others has them still."""
@@ -293,7 +294,7 @@ class Table:
     def _encode_alone(self, kind: Kind, numbers: Int64s, encoded: defaultdict[int, dict[Key, Entry]]) -> None:
         of = self.pools[kind]
         for bucket, here in _by_bucket(of.take("bucket", numbers)):
-            entries = map(encode, zip(self._made(kind, numbers[here]), strict=True))
+            entries = encoding.encoded(len(here), [self._part(kind, numbers[here])])
             encoded[bucket].update(zip(of.take("key", numbers[here]).tolist(), entries, strict=True))
 
     def _encode_pairs(
@@ -302,9 +303,28 @@ class Table:
         firsts, seconds = pairs.firsts[rows], pairs.seconds[rows]
         of = self.pools[1 - pairs.kind]
         for bucket, here in _by_bucket(of.take("bucket", seconds)):
-            both = self._made(pairs.kind, firsts[here]), self._made(1 - pairs.kind, seconds[here])
-            entries = map(encode, zip(*both, strict=True))
+            both = [self._part(pairs.kind, firsts[here]), self._part(1 - pairs.kind, seconds[here])]
+            entries = encoding.encoded(len(here), both)
             encoded[bucket].update(zip(of.take("key", seconds[here]).tolist(), entries, strict=True))
+
+    def _part(self, kind: Kind, numbers: Int64s) -> encoding.Part:
+        """Rows as elements of their buckets."""
+        of = self.pools[kind]
+        clock, head = of.take("clock", numbers), of.take("head", numbers)
+        since, lag = clock - of.take("bucket", numbers) * self._bucket_ms, clock - of.take("time", numbers)
+        pieces = self._pieces_of(kind)
+        if kind == PREDICTION:
+            return encoding.Part(pieces, head, (since, lag), of.take("numbers", numbers))
+        places, tails = (of.take(name, numbers) for name in ("offset", "row")), of.take("value", numbers)
+        none = np.empty((len(numbers), 0))
+        return encoding.Part(pieces, head, (*places, since, lag), none, encoding.tails_of(tails.tolist()))
+
+    def _pieces_of(self, kind: Kind) -> list[encoding.Pieces]:
+        """Of all heads."""
+        pieces, heads = self._pieces[kind], self.heads[kind].ones
+        make = (encoding.of_prediction, encoding.of_label)[kind]
+        pieces += [make(*one) for one in heads[len(pieces) :]]
+        return pieces
 
     def trim(self, most: int) -> None:
         """Leave ``most`` ids: of what waits, predictions or labels, those of which there are fewer, and of
