@@ -217,5 +217,6 @@ fn stream_monitor_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(numbers::summarise_numbers, module)?)?;
     module.add_class::<labels::LabelKernel>()?;
     module.add_function(wrap_pyfunction!(entries::encode_entries, module)?)?;
+    module.add_function(wrap_pyfunction!(entries::decode_lone, module)?)?;
     module.add_class::<Kernel>()
 }

@@ -106,6 +106,7 @@ class LabelCodec:
         kept[list(problems)] = False
         accepted = np.flatnonzero(kept)
         accepted = accepted[np.lexsort((row[accepted], record[accepted]))]
+        is_all = len(tombstones) == 0 and len(accepted) == len(kept) and bool((np.diff(accepted) == 1).all())
         places = accepted.tolist()
         record = record[accepted]
         return LabelBatch(
@@ -114,9 +115,9 @@ class LabelCodec:
             offset=records.offset[record],
             row=row[accepted],
             time=time[accepted],
-            ids=[cast("str", ids[at]) for at in places],
-            models=[models[at] for at in places],
-            values=[values[at] for at in places],
+            ids=cast("Sequence[str]", ids if is_all else [ids[at] for at in places]),
+            models=models if is_all else [models[at] for at in places],
+            values=values if is_all else [values[at] for at in places],
             rejects=sorted(events.rejects, key=lambda reject: (reject.record, reject.row)),
             skipped=events.skipped,
         )

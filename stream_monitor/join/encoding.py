@@ -16,14 +16,15 @@ import numpy as np
 
 from stream_monitor import native
 from stream_monitor.events import Float64s, Int64s
-from stream_monitor.join.entries import Label, Prediction
+from stream_monitor.join.entries import Label, Prediction, decode
 from stream_monitor.join.rows import Head
 from stream_monitor.join.store import Entry
-from stream_monitor.quality.kept import SLOT, ByClass
+from stream_monitor.quality.kept import SLOT, ByClass, Kept
 
 Pieces = list[bytes]
 
 _encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
 _FLOAT = Struct(">Bd").pack
 _FLOAT_MARK = 0xCB
 _NONE = b"\xc0"
@@ -87,6 +88,61 @@ def of_label(topic: str, model: str | None) -> Pieces:
 def tails_of(values: Sequence[Any]) -> list[bytes]:
     """The values of labels."""
     return list(map(_encode, values))
+
+
+@dataclass(frozen=True, slots=True)
+class Lone:
+    """Entries that are one element alone: their places ``at`` (n,); what is ``integers``, ``numbers`` and a value
+    in a Part; and of each which of ``ones``, elements of the same head, is an example."""
+
+    at: Sequence[int]
+    head: Int64s
+    ones: Sequence[Prediction | Label]
+    integers: Sequence[Int64s]
+    numbers: Float64s
+    values: Sequence[Any]
+
+
+def lone_predictions(entries: Sequence[Entry], *, compiled: bool = True) -> Lone:
+    """Those that are a prediction. Cost: 0.3 us each, 4 us without the kernel."""
+    module = native.installed() if compiled else None
+    if module is not None:
+        return _told(module.decode_lone(list(entries), 0, 2, False), entries)  # noqa: FBT003 (by position)
+    at, ones = _alone(entries, Prediction)
+    numbers = Kept.of([one.inputs for one in ones]).numbers
+    integers = [np.array(column, np.int64) for column in _columns(ones, ("clock", "lag"))]
+    return Lone(at, np.arange(len(ones)), ones, integers, numbers, ())
+
+
+def lone_labels(entries: Sequence[Entry], *, compiled: bool = True) -> Lone:
+    """Those that are a label. Cost: 0.3 us each, 2 us without the kernel."""
+    module = native.installed() if compiled else None
+    if module is not None:
+        return _told(module.decode_lone(list(entries), 2, 4, True), entries)  # noqa: FBT003 (by position)
+    at, ones = _alone(entries, Label)
+    names = ("offset", "row", "clock", "lag")
+    integers = [np.array(column, np.int64) for column in _columns(ones, names)]
+    values = [one.value for one in ones]
+    return Lone(at, np.arange(len(ones)), ones, integers, np.empty((len(ones), 0)), values)
+
+
+def _told(found: tuple[Any, ...], entries: Sequence[Entry]) -> Lone:
+    at, head, firsts, columns, numbers, width, tails = found
+    ones: list[Any] = [decode(entries[at[first]])[0] for first in firsts]
+    integers = [np.frombuffer(column, np.int64) for column in columns]
+    filled = np.frombuffer(numbers, np.float64).reshape(len(at), width)
+    said = {tail: _decode(tail) for tail in set(tails)}
+    return Lone(at, np.frombuffer(head, np.int64), ones, integers, filled, [said[tail] for tail in tails])
+
+
+def _alone(entries: Sequence[Entry], kind: type[Any]) -> tuple[list[int], list[Any]]:
+    decoded = enumerate(map(decode, entries))
+    found = [(at, here[0]) for at, here in decoded if len(here) == 1 and type(here[0]) is kind]
+    return [at for at, _ in found], [one for _, one in found]
+
+
+def _columns(ones: Sequence[Any], names: Sequence[str]) -> list[list[Any]]:
+    return [[getattr(one, name) for one in ones] for name in names]
 
 
 def _begin(kind: Any, tag: int) -> bytes:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from stream_monitor.config import Labels
 from stream_monitor.events import Int64s, Source
-from stream_monitor.join.entries import Again, Elements, Label, Prediction, keys_of
+from stream_monitor.join.entries import Again, Label, Prediction, keys_of
 from stream_monitor.join.matching import Known, Standing, same
 from stream_monitor.join.outcome import CORRECTED, DUPLICATE, WITHDRAWN, Outcome, Predictions
 from stream_monitor.join.pool import as_objects, is_none
 from stream_monitor.join.rows import LabelRows, PredictionRows, R, Rows
-from stream_monitor.join.store import Key, Position, Store, bucket_ms
+from stream_monitor.join.store import Found, Key, Position, Store, bucket_ms
 from stream_monitor.join.table import FOR_EVERY_MODEL, LABEL, PREDICTION, UNKNOWN, Kind, Table
 from stream_monitor.quality.kept import fill
 from stream_monitor.watermark import NEVER
@@ -39,7 +39,7 @@ class _Arrived(NamedTuple):
     bucket: Int64s
     since: Int64s
     known: Int64s
-    stored: Mapping[Key, Mapping[int, Elements]]
+    stored: Found
     columns: Mapping[str, NDArray[Any]]
 
     def at(self, rows: Int64s) -> Mapping[str, NDArray[Any]]:

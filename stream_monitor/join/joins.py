@@ -161,7 +161,7 @@ class Joins:
             return
         assert batch.ids is not None, "the configuration has predictions.fields.id where there are labels"
         rows = np.concatenate([group.rows for group, _ in groups])
-        ids = list(map(batch.ids.__getitem__, rows.tolist()))
+        (ids,) = _at((list(batch.ids),), rows)
         heads, head, numbers = _heads_of(groups)
         several = len({group.stream for group, _ in groups}) < len(groups)
         source = batch.source[rows]
@@ -218,8 +218,8 @@ def _segments_of(group: Group, fields: Sequence[str]) -> tuple[list[tuple[str, .
 
 def _at(columns: tuple[list[Any], ...], places: Int64s) -> Iterator[list[Any]]:
     """The same columns at these places."""
-    chosen = places.tolist()
-    is_all = chosen == list(range(len(columns[0])))
+    is_all = len(places) == len(columns[0]) and bool((places[1:] > places[:-1]).all())
+    chosen = [] if is_all else places.tolist()
     for column in columns:
         yield column if is_all else [column[place] for place in chosen]
 

@@ -22,8 +22,8 @@ from stream_monitor.join import encoding, pool
 from stream_monitor.join.entries import Element, Elements, Label, Prediction, decode, encode
 from stream_monitor.join.pool import Pool
 from stream_monitor.join.rows import Head, LabelRows, PredictionRows
-from stream_monitor.join.store import Entry, Key, Position, Store
-from stream_monitor.quality.kept import Kept
+from stream_monitor.join.store import Entry, Found, Key, Position, Store
+from stream_monitor.quality.kept import split
 
 RECENT_MAX = 200_000
 """Ids that wait in memory for what joins them, of all partitions of a process; some 300 bytes each."""
@@ -132,70 +132,58 @@ class Table:
 
     # What is known
 
-    def look_up(
-        self, keys: Sequence[Key], likely: Kind
-    ) -> tuple[Int64s, Mapping[Key, Mapping[int, Elements]]]:
+    def look_up(self, keys: Sequence[Key], likely: Kind) -> tuple[Int64s, Found]:
         """Of each what is known: UNKNOWN, ODD, or the number of its one element, which is ``likely`` in the pool
         of that kind. And what the store had of them. Cost: 0.1 us where it is here, else that of the store."""
         found = np.fromiter(map(self._known.get, keys, repeat(UNKNOWN)), np.int64, len(keys))
         missing = np.flatnonzero(found == UNKNOWN)
-        stored: Mapping[Key, Mapping[int, Elements]] = {}
+        stored: Found = {}
         if len(missing):
             asked = keys if len(missing) == len(keys) else [keys[i] for i in missing.tolist()]
-            entries = self._store.get(asked)
-            if entries:
-                stored = {key: _decoded(one) for key, one in entries.items()}
+            stored = self._store.get(asked)
+            if stored:
                 numbers = self._taken_in(stored, likely)
                 found[missing] = [numbers.get(key, UNKNOWN) for key in asked]
         return np.where(found < 0, found, np.where(found & 3 == likely, found >> 2, ODD)), stored
 
-    def _taken_in(self, stored: Mapping[Key, Mapping[int, Elements]], likely: Kind) -> dict[Key, int]:
+    def _taken_in(self, stored: Found, likely: Kind) -> dict[Key, int]:
         """Those of which there is one element alone that is ``likely``, as rows of its pool."""
-        kind = (Prediction, Label)[likely]
+        found = [(key, *one) for key, entries in stored.items() if len(entries) == 1 for one in entries.items()]
         numbers = dict.fromkeys(stored, ODD)
-        keys, buckets, ones = [], [], []
-        for key, elements in stored.items():
-            if len(elements) == 1:
-                ((bucket, here),) = elements.items()
-                if len(here) == 1 and type(here[0]) is kind:
-                    keys.append(key)
-                    buckets.append(bucket)
-                    ones.append(here[0])
-        if keys:
-            first = self.pools[likely].add(len(keys), self._columns(likely, keys, buckets, ones))
-            numbers.update(zip(keys, range(first << 2 | likely, first + len(keys) << 2 | likely, 4), strict=True))
+        keys, buckets, entries = zip(*found, strict=True) if found else ((), (), ())
+        lone = (encoding.lone_predictions, encoding.lone_labels)[likely](entries)
+        n = len(lone.at)
+        if n:
+            bucket = np.array(buckets, np.int64)[lone.at]
+            *places, since, lag = lone.integers
+            clock = bucket * self._bucket_ms + since
+            chosen = [keys[at] for at in lone.at]
+            columns = {"key": chosen, "waits": False, "new": False, "bucket": bucket, "clock": clock}
+            columns |= {"time": clock - lag, "head": self._heads_of(likely, lone.ones)[lone.head]}
+            if likely == LABEL:
+                columns |= {"offset": places[0], "row": places[1], "value": pool.as_objects(lone.values)}
+            else:
+                columns |= {"numbers": lone.numbers}
+            first = self.pools[likely].add(n, columns)
+            numbers.update(zip(chosen, range(first << 2 | likely, first + n << 2 | likely, 4), strict=True))
         return numbers
 
-    def _columns(
-        self, kind: Kind, keys: Sequence[Key], buckets: Sequence[int], ones: Sequence[Any]
-    ) -> dict[str, Any]:
-        bucket = np.array(buckets, np.int64)
-        clock = bucket * self._bucket_ms + np.array([one.clock for one in ones], np.int64)
-        time = clock - np.array([one.lag for one in ones], np.int64)
-        columns = {"key": keys, "waits": False, "new": False, "bucket": bucket, "clock": clock, "time": time}
+    def _heads_of(self, kind: Kind, ones: Sequence[Any]) -> Int64s:
         if kind == LABEL:
-            columns |= {name: [getattr(one, name) for one in ones] for name in ("offset", "row", "value")}
-            columns["head"] = [self.heads[LABEL].code((one.topic, one.model)) for one in ones]
-            return columns
-        kept = Kept.of([one.inputs for one in ones])
-        columns["numbers"] = kept.numbers
+            return np.array([self.heads[LABEL].code((one.topic, one.model)) for one in ones], np.int64)
         heads = [
-            Head(one.model, one.version, one.role, one.segments, kept.templates[template])
-            for one, template in zip(ones, kept.code.tolist(), strict=True)
+            Head(one.model, one.version, one.role, one.segments, split(one.inputs)[0]) for one in ones
         ]
-        columns["head"] = [
-            self.heads[PREDICTION].code((one.topic, head))
-            for one, head in zip(ones, heads, strict=True)
+        codes = [
+            self.heads[PREDICTION].code((one.topic, head)) for one, head in zip(ones, heads, strict=True)
         ]
-        return columns
+        return np.array(codes, np.int64)
 
-    def elements(
-        self, key: Key, stored: Mapping[Key, Mapping[int, Elements]]
-    ) -> Mapping[int, Elements]:
+    def elements(self, key: Key, stored: Found) -> Mapping[int, Elements]:
         """All elements of an id, by bucket; ``stored`` has those of which nothing is here."""
         found = self._known.get(key)
         if found is None:
-            return stored.get(key, {})
+            return {bucket: decode(entry) for bucket, entry in stored.get(key, {}).items()}
         number, kind = divmod(found, 4)
         if kind == _MORE:
             return self._more[number]
@@ -361,6 +349,3 @@ class Table:
 def _by_bucket(bucket: Int64s) -> list[tuple[int, Int64s]]:
     return [(one, np.flatnonzero(bucket == one)) for one in np.unique(bucket).tolist()]
 
-
-def _decoded(entries: Mapping[int, Entry]) -> dict[int, Elements]:
-    return {bucket: decode(entry) for bucket, entry in entries.items()}
