@@ -22,7 +22,7 @@ from stream_monitor.events import Int64s, Source
 from stream_monitor.join.entries import Prediction
 from stream_monitor.join.joiner import Joiner
 from stream_monitor.join.matching import ELEMENTS_MAX, Change
-from stream_monitor.join.outcome import CORRECTED, DUPLICATE, WITHDRAWN, Nothing
+from stream_monitor.join.outcome import CORRECTED, DUPLICATE, WITHDRAWN, Nothing, One, Predictions
 from stream_monitor.join.rows import LabelRows, PredictionRows
 from stream_monitor.join.store import MemoryStore, Position, Store, bucket_ms
 from stream_monitor.runtime.store import Memory, RocksStore
@@ -87,17 +87,17 @@ class Seen:
         columns = zip(rows.ids, rows.streams, rows.clock.tolist(), rows.time.tolist(), strict=True)
         self.predictions.update(zip(columns, joinable.tolist(), strict=True))
 
-    def labeled(self, rows: LabelRows, facts: Sequence[int]) -> None:
-        self.labels.update(zip(rows.ids, rows.offset.tolist(), facts, strict=True))
+    def labeled(self, rows: LabelRows, facts: Int64s) -> None:
+        self.labels.update(zip(rows.ids, rows.offset.tolist(), facts.tolist(), strict=True))
 
     def paired(
-        self, ones: Sequence[Prediction], time: Int64s, at: Int64s, delay_ms: Int64s, values: Sequence[Any]
+        self, ones: Predictions, time: Int64s, at: Int64s, delay_ms: Int64s, values: Sequence[Any]
     ) -> None:
         columns = time.tolist(), at.tolist(), delay_ms.tolist(), values
         for one, of, changed_at, delay, value in zip(ones, *columns, strict=True):
             self.changed(one, of, changed_at, Change("pairs", None, value), delay)
 
-    def changed(self, one: Prediction, time: int, at: int, change: Change, delay_ms: int) -> None:
+    def changed(self, one: Prediction | One, time: int, at: int, change: Change, delay_ms: int) -> None:
         stream = one.topic, one.model, one.version, one.role, one.inputs
         self.changes[stream, time, at, change.kind, repr(change.gone), repr(change.come), delay_ms] += 1
 
@@ -221,7 +221,8 @@ class Driver:
             streams = [one.stream for one in elements]
             inputs = [(one,) for one in offset.tolist()]
             segments = [()] * len(ids)
-            predictions = PredictionRows(source, offset, clock, time, ids, streams, segments, inputs)
+            places = offset, clock, time
+            predictions = PredictionRows.of(source, places, ids, streams, segments, inputs)
             self.joiner.add_predictions(predictions, outcome)
 
     def positions(self) -> dict[Source, Position]:

@@ -5,7 +5,9 @@
 mod columns;
 mod dictionary;
 mod event;
+mod entries;
 mod fits;
+mod labels;
 mod layout;
 mod messages;
 mod names;
@@ -217,5 +219,8 @@ fn stream_monitor_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(numbers::summarise_numbers, module)?)?;
     module.add_function(wrap_pyfunction!(messages::has_errors, module)?)?;
     module.add_function(wrap_pyfunction!(messages::told, module)?)?;
+    module.add_class::<labels::LabelKernel>()?;
+    module.add_function(wrap_pyfunction!(entries::encode_entries, module)?)?;
+    module.add_function(wrap_pyfunction!(entries::decode_lone, module)?)?;
     module.add_class::<Kernel>()
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from types import NoneType
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ from stream_monitor.codecs.typed import INTEGER, TIME, decode_each, transposed
 from stream_monitor.codecs.wanted import Wanted
 from stream_monitor.config import Config
 from stream_monitor.events import Batch, Int64s, LabelBatch, Records
+from stream_monitor.native import installed
 
 VALUE_LENGTH_MAX = 4_000
 """Characters of a label that is a text, bytes of one that is an object, as JSON."""
@@ -36,21 +37,37 @@ _FIELDS: dict[str, tuple[Any, ...]] = {
 _ALWAYS_USABLE = frozenset({int, bool, NoneType})
 
 
+class Kernel(Protocol):
+    """The class LabelKernel of the compiled module."""
+
+    def __init__(self, names: list[tuple[str, str]]) -> None: ...
+
+    def decode(self, values: list[bytes | None]) -> tuple[list[list[Any]], list[int], list[int]]:
+        """The fields of the labels that fit, in the order of _FIELDS and empty where they are not in them; and
+        the places of those, and of the others."""
+
+
 class LabelCodec:
     """Decodes records whose value is a JSON object, or an array of them, by the field mapping of ``labels``.
 
     Every record is judged alone, as JsonCodec does. One without a value (a tombstone) takes back the label
     of the id that is its key, at its Kafka timestamp; so does a label whose value is null. A label without
-    a model, or with an empty one, is for every model. ``config.labels`` must be set.
+    a model, or with an empty one, is for every model. ``config.labels`` must be set. ``native``: by the compiled
+    kernel where it is installed, which changes the cost and nothing else.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, native: bool = True) -> None:
         assert config.labels is not None
         self._places = {name: Place.optional(getattr(config.labels.fields, name)) for name in _FIELDS}
         self._skew_ms = config.predictions.max_clock_skew_ms
         self._knows = config.knows
-        self._names: list[str] = []
+        self._tops: dict[str, str] = {}
         self._decode = self._typed_decoder()
+        self._kernel = self._new_kernel() if native else None
+
+    def _new_kernel(self) -> Kernel | None:
+        module = installed()
+        return None if module is None else module.LabelKernel(list(self._tops.items()))
 
     def _typed_decoder(self) -> Callable[[bytes | str], Struct] | None:
         """Decode straight to a Struct where every field has a top-level name of its own, or is outside."""
@@ -58,7 +75,7 @@ class LabelCodec:
         tops = {name: path[0] for name, path in paths.items() if len(path) == 1}
         if len(tops) < len(paths) or len(set(tops.values())) < len(tops):
             return None
-        self._names = list(tops)
+        self._tops = tops
         fields = [(name, *_FIELDS[name]) for name in tops]
         struct = defstruct("Label", fields, rename=tops, gc=False)
         return msgspec.json.Decoder(struct).decode
@@ -89,6 +106,7 @@ class LabelCodec:
         kept[list(problems)] = False
         accepted = np.flatnonzero(kept)
         accepted = accepted[np.lexsort((row[accepted], record[accepted]))]
+        is_all = len(tombstones) == 0 and len(accepted) == len(kept) and bool((np.diff(accepted) == 1).all())
         places = accepted.tolist()
         record = record[accepted]
         return LabelBatch(
@@ -97,15 +115,17 @@ class LabelCodec:
             offset=records.offset[record],
             row=row[accepted],
             time=time[accepted],
-            ids=[cast("str", ids[at]) for at in places],
-            models=[models[at] for at in places],
-            values=[values[at] for at in places],
+            ids=cast("Sequence[str]", ids if is_all else [ids[at] for at in places]),
+            models=models if is_all else [models[at] for at in places],
+            values=values if is_all else [values[at] for at in places],
             rejects=sorted(events.rejects, key=lambda reject: (reject.record, reject.row)),
             skipped=events.skipped,
         )
 
     def _events(self, records: Records) -> tuple[Events, Int64s]:
         """Parse all records but tombstones, whose places are given beside."""
+        if self._kernel is not None and self._decode is not None:
+            return self._events_by_kernel(self._kernel, records)
         if self._decode is None:
             decoded: list[Struct | None] = [None] * len(records)
         else:
@@ -117,7 +137,17 @@ class LabelCodec:
         others = [at for at in missed if records.values[at] is not None]
         tombstones = [at for at in missed if records.values[at] is None]
         events = parsed(records, typed, np.flatnonzero(fits), others)
-        events.fields = dict(zip(self._names, transposed(typed, len(self._names)), strict=True))
+        events.fields = dict(zip(self._tops, transposed(typed, len(self._tops)), strict=True))
+        return events, np.array(tombstones, np.int64)
+
+    def _events_by_kernel(self, kernel: Kernel, records: Records) -> tuple[Events, Int64s]:
+        """The same, of which the kernel reads what it can."""
+        values = records.values
+        columns, fits, missed = kernel.decode(values if type(values) is list else list(values))
+        others = [at for at in missed if values[at] is not None]
+        tombstones = [at for at in missed if values[at] is None]
+        events = parsed(records, [], np.array(fits, np.int64), others)
+        events.fields = dict(zip(_FIELDS, columns, strict=True))
         return events, np.array(tombstones, np.int64)
 
     def _read(self, name: str, events: Events, records: Records) -> list[Any]:
@@ -129,7 +159,7 @@ class LabelCodec:
             return place.of_records(records, events.record)
         follow = _values if name == "value" else at_path
         others = follow(events.objects, place.path)
-        return events.fields[name] + others if events.typed else others
+        return events.fields[name] + others if events.fields else others
 
 
 class JoinCodec:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,6 +16,38 @@ from stream_monitor.summary.plan import plan_of
 from stream_monitor.summary.segments import bound_slices
 from stream_monitor.summary.shape import Shape
 from stream_monitor.summary.summary import Summary
+
+
+_SIZE_RATIO = 8
+_SMALL_MAX = 1 << 16
+
+
+def counted(*columns: Int64s) -> Iterator[tuple[tuple[int, ...], int]]:
+    """The distinct rows of integer columns, and how many there are of each. Cost: 20 ns a row and column
+    whose values differ."""
+    code = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        values, at = distinct(column)
+        code = code * len(values) + at
+    _, first, counts = np.unique(code, return_index=True, return_counts=True)
+    rows = zip(*(column[first].tolist() for column in columns), strict=True)
+    yield from zip(rows, counts.tolist(), strict=True)
+
+
+def distinct(values: Int64s) -> tuple[Int64s, Int64s]:
+    """The distinct values, ascending, and which of them each is: np.unique, without sorting where there are
+    few steps between them."""
+    if not len(values):
+        return values, values
+    low = values.min()
+    step = int(np.gcd.reduce(values - low)) or 1
+    place = (values - low) // step
+    size = int(place.max()) + 1
+    if size > _SIZE_RATIO * len(values) + 1:
+        found, at = np.unique(values, return_inverse=True)
+        return found, at
+    there = np.bincount(place, minlength=size) > 0
+    return np.flatnonzero(there) * step + low, (np.cumsum(there) - 1)[place]
 
 
 class _Members(list[int]):
@@ -51,8 +83,8 @@ class Cells:
         if len(code) > len(slices):
             code[len(slices) :] = [names.setdefault(one, len(names)) for of in segments for one in of]
             row[len(slices) :] = np.repeat(np.arange(len(slices)), width)
-        starts, at = np.unique(slices, return_inverse=True)
-        place, member = np.unique(code * len(starts) + at[row], return_inverse=True)
+        starts, at = distinct(slices)
+        place, member = distinct(code * len(starts) + at[row])
         segment_of = list(names)
         members: dict[SliceKey, _Members] = {}
         for number, (name, start) in enumerate(zip(*np.divmod(place, len(starts)), strict=True)):
@@ -63,7 +95,9 @@ class Cells:
         for number, key in enumerate(keys):
             of_member[bounded[key]] = number
         cell = of_member[member]
-        order = np.argsort(cell, kind="stable")
+        # Of small integers a stable sort is one by digits.
+        small = cell.astype(np.uint16) if len(keys) <= _SMALL_MAX else cell
+        order = np.argsort(small, kind="stable")
         return cls(keys, row[order], cell[order])
 
 

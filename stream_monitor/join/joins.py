@@ -8,24 +8,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stream_monitor.events import Batch, Int64s, LabelBatch, Source
+from stream_monitor.events import Batch, Float64s, Group, Int64s, LabelBatch, Source
 from stream_monitor.join.joiner import Joiner
 from stream_monitor.join.outcome import Nothing, Outcome
 from stream_monitor.join.pairs import Pairs
-from stream_monitor.join.rows import LabelRows, PredictionRows
+from stream_monitor.join.rows import Head, LabelRows, PredictionRows
 from stream_monitor.join.store import Position, Store, StoreDamagedError
 from stream_monitor.join.table import RECENT_MAX
-from stream_monitor.quality.values import inputs_of
+from stream_monitor.quality.kept import kept_of, used
 from stream_monitor.summary.segments import segments_of
 from stream_monitor.watermark import Clock, Observed, RowCounts, judge
 
 if TYPE_CHECKING:
-    from stream_monitor.config import Config
+    from stream_monitor.config import Config, ModelConfig
 
 
 class Joins:
@@ -162,28 +161,65 @@ class Joins:
             return
         assert batch.ids is not None, "the configuration has predictions.fields.id where there are labels"
         rows = np.concatenate([group.rows for group, _ in groups])
-        columns = (
-            list(map(batch.ids.__getitem__, rows.tolist())),
-            list(chain.from_iterable([group.stream[:3]] * len(group.rows) for group, _ in groups)),
-            list(chain.from_iterable(segments_of(group, model.segments) for group, model in groups)),
-            list(chain.from_iterable(inputs_of(group, model.quality) for group, model in groups)),
-        )
+        (ids,) = _at((list(batch.ids),), rows)
+        heads, head, numbers = _heads_of(groups)
         several = len({group.stream for group, _ in groups}) < len(groups)
-        for index in np.unique(batch.source[rows]).tolist():
-            here = np.flatnonzero(batch.source[rows] == index)
+        source = batch.source[rows]
+        for index in np.unique(source).tolist():
+            here = np.flatnonzero(source == index)
             if several:
                 # Those of one stream come by the way in which they were decoded.
                 here = here[np.argsort(rows[here])]
             own = rows[here]
+            (mine,) = _at((ids,), here)
             yield PredictionRows(
-                batch.sources[index], batch.offset[own], clock[own], batch.time[own], *_at(columns, here)
+                batch.sources[index],
+                batch.offset[own],
+                clock[own],
+                batch.time[own],
+                mine,
+                heads,
+                head[here],
+                numbers[here],
             )
+
+
+def _heads_of(groups: Sequence[tuple[Group, ModelConfig]]) -> tuple[list[Head], Int64s, Float64s]:
+    """What rows of groups have in common, and what is kept of each beside it."""
+    heads = dict[Head, int]()
+    parts = [_kept_of(group, model, heads) for group, model in groups]
+    if len(parts) == 1:
+        return list(heads), *parts[0]
+    numbers = np.full((sum(len(one) for one, _ in parts), max(kept.shape[1] for _, kept in parts)), np.nan)
+    first = 0
+    for _, kept in parts:
+        numbers[first : first + len(kept), : kept.shape[1]] = kept
+        first += len(kept)
+    return list(heads), np.concatenate([one for one, _ in parts]), numbers
+
+
+def _kept_of(group: Group, model: ModelConfig, heads: dict[Head, int]) -> tuple[Int64s, Float64s]:
+    kept, stream = kept_of(group, model.quality), group.stream[:3]
+    segments, code = _segments_of(group, model.segments)
+    both = code * len(kept.templates) + kept.code
+    pairs, of_row = used([(one, of) for one in segments for of in kept.templates], both)
+    mine = [heads.setdefault(Head(*stream, *pair), len(heads)) for pair in pairs]
+    return np.array(mine, np.int64)[of_row], kept.numbers
+
+
+def _segments_of(group: Group, fields: Sequence[str]) -> tuple[list[tuple[str, ...]], Int64s]:
+    """The distinct segments of the rows of a group, and which of them each has."""
+    if not fields:
+        return [()], np.zeros(len(group.rows), np.int64)
+    segments = segments_of(group, fields)
+    codes = {one: place for place, one in enumerate(dict.fromkeys(segments))}
+    return list(codes), np.fromiter(map(codes.__getitem__, segments), np.int64, len(segments))
 
 
 def _at(columns: tuple[list[Any], ...], places: Int64s) -> Iterator[list[Any]]:
     """The same columns at these places."""
-    chosen = places.tolist()
-    is_all = chosen == list(range(len(columns[0])))
+    is_all = len(places) == len(columns[0]) and bool((places[1:] > places[:-1]).all())
+    chosen = [] if is_all else places.tolist()
     for column in columns:
         yield column if is_all else [column[place] for place in chosen]
 

@@ -8,23 +8,24 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor.events import Column, Delta, DeltaKind, Int64s, JsonType, SliceKey, Stream
-from stream_monitor.join.cells import Cells, summaries_of
-from stream_monitor.join.changes import Changes, Row
+from stream_monitor.join.cells import Cells, counted, summaries_of
+from stream_monitor.join.changes import Changes, Gathered, Row
 from stream_monitor.join.entries import Prediction
 from stream_monitor.join.matching import Change
-from stream_monitor.join.outcome import CORRECTED, DUPLICATE, WITHDRAWN
+from stream_monitor.join.outcome import CORRECTED, DUPLICATE, WITHDRAWN, Predictions
 from stream_monitor.join.rows import LabelRows, PredictionRows, StreamKey
 from stream_monitor.quality.cohorts import Cohort, Cohorts, cohorts_of
+from stream_monitor.quality.columns import Coded, Columns
+from stream_monitor.quality.kept import columns_of, used
 from stream_monitor.quality.shape import shape_hash
 from stream_monitor.quality.signals import signals_of
-from stream_monitor.quality.values import Labels, label_of
+from stream_monitor.quality.values import label_of
 from stream_monitor.summary.shape import Shape
 from stream_monitor.summary.wire import SIGNAL_LIMIT_MAX
 
@@ -32,13 +33,11 @@ if TYPE_CHECKING:
     from stream_monitor.config import Config, ModelConfig, Quality
 
 K = TypeVar("K")
-T = TypeVar("T")
 
 LABELS_ROLE = "labels"
 """The role of the stream that labels themselves are: Stream(model or "", "", LABELS_ROLE)."""
 DELAY = "label_delay"
 """From the time of a prediction to that of its first label, in seconds."""
-_STREAM = attrgetter("model", "version", "role")
 FACTS = {"duplicate": DUPLICATE, "corrected": CORRECTED, "withdrawn": WITHDRAWN}
 
 
@@ -51,13 +50,28 @@ class _Predicted(NamedTuple):
     n: int
 
 
-def _labels_of(values: Sequence[Any], quality: Mapping[str, Quality]) -> list[Labels]:
+def _labels_of(values: Sequence[Any], quality: Mapping[str, Quality]) -> Columns:
     """``label_of`` each; asked once a value, for most labels are of a few."""
     kinds = set(map(type, values))
     if len(kinds) == 1 and dict not in kinds:
-        said = {value: label_of(value, quality) for value in set(values)}
-        return list(map(said.__getitem__, values))
-    return [label_of(value, quality) for value in values]
+        codes = {value: code for code, value in enumerate(dict.fromkeys(values))}
+        code = np.fromiter(map(codes.__getitem__, values), np.int64, len(values))
+        values = list(codes)
+    else:
+        code = np.arange(len(values))
+    said = [label_of(value, quality) for value in values]
+    return Columns(
+        len(code), [Coded([one[place] for one in said], code) for place in range(len(quality))]
+    )
+
+
+def _lacking(labels: Columns) -> int:
+    """Of how many pairs an output has no label that can be used."""
+    lacks = np.zeros(len(labels), np.bool_)
+    for one in labels.outputs:
+        assert isinstance(one, Coded)
+        lacks |= np.array([value is None for value in one.values], np.bool_)[one.code]
+    return int(np.count_nonzero(lacks))
 
 
 def _places(values: Sequence[K]) -> Mapping[K, Int64s]:
@@ -70,8 +84,18 @@ def _places(values: Sequence[K]) -> Mapping[K, Int64s]:
     return {one: np.array(places) for one, places in found.items()}
 
 
-def _at(values: Sequence[T], places: Int64s) -> list[T]:
-    return [values[place] for place in places.tolist()]
+def _inputs_of(came: Changes, quality: Mapping[str, Quality]) -> Columns:
+    heads, head = used(came.heads, came.head)
+    templates = {one: place for place, one in enumerate(dict.fromkeys(one.template for one in heads))}
+    code = np.array([templates[one.template] for one in heads], np.int64)[head]
+    return columns_of(quality, list(templates), code, came.numbers)
+
+
+def _segments_of(came: Changes) -> Sequence[tuple[str, ...]]:
+    segments = [one.segments for one in came.heads]
+    if not any(segments):
+        return ((),) * len(came)
+    return [segments[head] for head in came.head.tolist()]
 
 
 class Pairs:
@@ -82,8 +106,7 @@ class Pairs:
         self.counters: Counter[str] = Counter()
         self._config = config
         self._labels = config.labels
-        self._paired: defaultdict[StreamKey, list[Changes]] = defaultdict(list)
-        self._changed: defaultdict[StreamKey, list[Row]] = defaultdict(list)
+        self._changes = Gathered()
         self._predicted: Counter[tuple[StreamKey, Sequence[str], int, int]] = Counter()
         self._labeled: defaultdict[str, list[tuple[Int64s, Int64s]]] = defaultdict(list)
 
@@ -91,40 +114,31 @@ class Pairs:
 
     def predicted(self, rows: PredictionRows, joinable: NDArray[np.bool_]) -> None:
         self.counters["predictions"] += len(rows)
-        slices = self._slices(rows.clock).tolist()
-        cohorts = (rows.time // self._labels.cohort_ms * self._labels.cohort_ms).tolist()
-        came = zip(rows.streams, rows.segments, slices, cohorts, strict=True)
-        if joinable.all():
-            self._predicted.update(came)
-        else:
-            self._predicted.update(
-                one for one, is_kept in zip(came, joinable.tolist(), strict=True) if is_kept
-            )
+        cohorts = rows.time // self._labels.cohort_ms * self._labels.cohort_ms
+        columns = rows.head[joinable], self._slices(rows.clock[joinable]), cohorts[joinable]
+        for (head, at, time), n in counted(*columns):
+            one = rows.heads[head]
+            self._predicted[one.stream, one.segments, at, time] += n
 
-    def labeled(self, rows: LabelRows, facts: Sequence[int]) -> None:
+    def labeled(self, rows: LabelRows, facts: Int64s) -> None:
         self.counters["labels"] += len(rows)
-        slices, facts_of = self._slices(rows.clock), np.array(facts, np.int64)
+        slices = self._slices(rows.clock)
         for model, here in _places(rows.models).items():
-            self._labeled[model or ""].append((slices[here], facts_of[here]))
+            self._labeled[model or ""].append((slices[here], facts[here]))
 
     def paired(
-        self, ones: Sequence[Prediction], time: Int64s, at: Int64s, delay_ms: Int64s, values: Sequence[Any]
+        self, ones: Predictions, time: Int64s, at: Int64s, delay_ms: Int64s, values: Sequence[Any]
     ) -> None:
         self.counters["pairs"] += len(ones)
-        for stream, rows in _places(list(map(_STREAM, ones))).items():
-            mine, said = (ones, values) if len(rows) == len(ones) else (_at(ones, rows), _at(values, rows))
-            part = Changes.of_first(mine, time[rows], at[rows], delay_ms[rows], said)
-            self._paired[stream].append(part)
+        self._changes.add_first(ones, time, at, delay_ms, values)
 
     def changed(self, one: Prediction, time: int, at: int, change: Change, delay_ms: int) -> None:
         kind, gone, come = change
         self.counters[kind] += 1
-        rows = self._changed[_STREAM(one)]
         if gone is not None:
-            rows.append(Row(one.segments, one.inputs, gone, time, at, -1, delay_ms, is_first=False))
+            self._changes.add(Row(one, gone, time, at, -1, delay_ms, is_first=False))
         if come is not None:
-            is_first = kind == "pairs"
-            rows.append(Row(one.segments, one.inputs, come, time, at, 1, delay_ms, is_first))
+            self._changes.add(Row(one, come, time, at, 1, delay_ms, is_first=kind == "pairs"))
 
     def count(self, name: str) -> None:
         self.counters[name] += 1
@@ -140,14 +154,18 @@ class Pairs:
         predicted: defaultdict[StreamKey, list[_Predicted]] = defaultdict(list)
         for (stream, segments, at, time), n in self._predicted.items():
             predicted[stream].append(_Predicted(segments, at, time, n))
-        for stream in {*predicted, *self._paired, *self._changed}:
-            model, odd = self._config.model(stream[0]), self._changed.get(stream)
-            parts = [*self._paired.get(stream, ()), *([Changes.of(odd)] if odd else ())]
-            came = Changes.joined(parts)
+        changes = self._changes.all()
+        streams = {one: place for place, one in enumerate(dict.fromkeys(one.stream for one in changes.heads))}
+        of_head = np.array([streams[one.stream] for one in changes.heads], np.int64)
+        stream_of = of_head[changes.head]
+        for stream in {*predicted, *streams}:
+            model = self._config.model(stream[0])
+            came = changes.take(np.flatnonzero(stream_of == streams.get(stream, -1)))
             labels = _labels_of(came.values, model.quality)
-            self.counters["pairs_unusable"] += sum(None in label for label in labels)
-            yield from self._cohort_deltas(Stream(*stream), model, predicted[stream], came, labels)
-            yield from self._pair_deltas(Stream(*stream), model, came, labels)
+            self.counters["pairs_unusable"] += _lacking(labels)
+            inputs = _inputs_of(came, model.quality)
+            yield from self._cohort_deltas(Stream(*stream), model, predicted[stream], came, inputs, labels)
+            yield from self._pair_deltas(Stream(*stream), model, came, inputs, labels)
 
     def _cohort_deltas(
         self,
@@ -155,25 +173,21 @@ class Pairs:
         model: ModelConfig,
         predicted: Sequence[_Predicted],
         came: Changes,
-        labels: Sequence[Labels],
+        inputs: Columns,
+        labels: Columns,
     ) -> Iterator[Delta]:
         slices = np.concatenate((np.array([one.at for one in predicted], np.int64), came.at))
         times = np.concatenate((np.array([one.time for one in predicted], np.int64), came.time))
-        segments = [*(one.segments for one in predicted), *came.segments]
+        segments = [*(one.segments for one in predicted), *_segments_of(came)]
         cells = Cells.of(stream, self._slices(slices), segments, model.segments_max)
         starts, cohort = np.unique(times // self._labels.cohort_ms, return_inverse=True)
         group = cells.cell * len(starts) + cohort[cells.row]
         counts = np.zeros(len(cells.keys) * len(starts), np.int64)
         is_pair = cells.row >= len(predicted)
         counted, of_pair = cells.row[~is_pair], cells.row[is_pair] - len(predicted)
-        rows = of_pair.tolist()
         np.add.at(counts, group[~is_pair], np.array([one.n for one in predicted], np.int64)[counted])
         changed = cohorts_of(
-            model.quality,
-            group[is_pair],
-            [came.inputs[row] for row in rows],
-            [labels[row] for row in rows],
-            came.sign[of_pair],
+            model.quality, group[is_pair], inputs.take(of_pair), labels.take(of_pair), came.sign[of_pair]
         )
         there = np.flatnonzero(counts)
         changed.merge(
@@ -189,16 +203,15 @@ class Pairs:
                 yield Delta(key, shape, 0, data, "cohorts")
 
     def _pair_deltas(
-        self, stream: Stream, model: ModelConfig, came: Changes, labels: Sequence[Labels]
+        self, stream: Stream, model: ModelConfig, came: Changes, inputs: Columns, labels: Columns
     ) -> Iterator[Delta]:
         """Of first labels only: detectors see each pair once."""
         first = np.flatnonzero(came.is_first)
         if not len(first):
             return
-        rows = first.tolist()
-        segments, slices = [came.segments[row] for row in rows], self._slices(came.at[first])
+        segments, slices = _segments_of(came.take(first)), self._slices(came.at[first])
         cells = Cells.of(stream, slices, segments, model.segments_max)
-        columns = signals_of(model.quality, [came.inputs[row] for row in rows], [labels[row] for row in rows])
+        columns = signals_of(model.quality, inputs.take(first), labels.take(first))
         columns[DELAY] = Column(JsonType.NUMBER, came.delay_ms[first] / 1000)
         yield from self._summary_deltas("pairs", columns, cells, model)
 

@@ -5,14 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import compress
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from stream_monitor.events import Int64s, Source
+from stream_monitor.events import Float64s, Int64s, Source
+from stream_monitor.quality.kept import Kept, Template
+from stream_monitor.quality.values import Inputs
 
 StreamKey = tuple[str, str, str]
 """(model, version, role)."""
+
+
+class Head(NamedTuple):
+    """What many predictions have in common: all that is kept of them but times and numbers."""
+
+    model: str
+    version: str
+    role: str
+    segments: tuple[str, ...]
+    template: Template
+
+    @property
+    def stream(self) -> StreamKey:
+        return self.model, self.version, self.role
 
 
 @dataclass(slots=True)
@@ -40,17 +56,42 @@ class Rows:
             if isinstance(column, np.ndarray):
                 columns[one.name] = column[here]
             else:
-                columns[one.name] = column if one.name == "source" else list(compress(column, chosen))
+                is_shared = one.name in {"source", "heads"}
+                columns[one.name] = column if is_shared else list(compress(column, chosen))
         return type(self)(**columns)
 
 
 @dataclass(slots=True)
 class PredictionRows(Rows):
-    """Predictions, in (offset, row) order within each stream."""
+    """Predictions, in (offset, row) order within each stream. Row i has ``heads[head[i]]``, and of ``numbers``
+    (n, most of a template) as many as its template has slots."""
 
-    streams: Sequence[StreamKey]
-    segments: Sequence[tuple[str, ...]]
-    inputs: Sequence[tuple[Any, ...]]
+    heads: Sequence[Head]
+    head: Int64s
+    numbers: Float64s
+
+    @classmethod
+    def of(
+        cls,
+        source: Source,
+        places: tuple[Int64s, Int64s, Int64s],
+        ids: Sequence[str],
+        streams: Sequence[StreamKey],
+        segments: Sequence[tuple[str, ...]],
+        inputs: Sequence[Inputs],
+    ) -> PredictionRows:
+        """One after the other; ``places`` are offsets, clocks and times."""
+        kept, heads = Kept.of(inputs), dict[Head, int]()
+        head = [
+            heads.setdefault(Head(*stream, mine, kept.templates[template]), len(heads))
+            for stream, mine, template in zip(streams, segments, kept.code.tolist(), strict=True)
+        ]
+        return cls(source, *places, ids, list(heads), np.array(head, np.int64), kept.numbers)
+
+    @property
+    def streams(self) -> Sequence[StreamKey]:
+        """Of each row."""
+        return [self.heads[head].stream for head in self.head.tolist()]
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from stream_monitor.events import Int64s
 from stream_monitor.quality import wire
+from stream_monitor.quality.columns import output_of
 from stream_monitor.quality.measures import Measures, measure
 from stream_monitor.quality.tally import Emissions
 from stream_monitor.quality.values import Inputs, Labels
@@ -166,7 +167,7 @@ def cohorts_of(
     usable = np.ones(len(cohort), np.bool_)
     by_output: list[tuple[str, list[Measures]]] = []
     for place, (name, one) in enumerate(sorted(quality.items())):
-        mine = ([pair[place] for pair in inputs], [pair[place] for pair in labels])
+        mine = (output_of(inputs, place), output_of(labels, place))
         measures, rows = measure(one, *mine, emissions)
         here = np.zeros(len(cohort), np.bool_)
         here[rows] = True

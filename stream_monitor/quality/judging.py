@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor.events import Float64s, Int64s
+from stream_monitor.quality.columns import Coded, Scored
 from stream_monitor.quality.logarithm import log
 
 if TYPE_CHECKING:
@@ -64,8 +65,11 @@ def judge(quality: Quality, inputs: Sequence[Any], labels: Sequence[Any]) -> Jud
 
 
 def _judge_binary(quality: Quality, inputs: Sequence[Any], labels: Sequence[Any]) -> Judged:
-    named = _signs(quality, [one[0] for one in inputs])
-    scores = np.array([one[1] for one in inputs], np.float64)
+    if isinstance(inputs, Scored):
+        named, scores = _signs(quality, inputs.classes), inputs.scores
+    else:
+        named = _signs(quality, [one[0] for one in inputs])
+        scores = np.array([one[1] for one in inputs], np.float64)
     has_score = ~np.isnan(scores)
     told = (scores >= quality.threshold).astype(np.int64)
     predicted = np.where(named >= 0, named, np.where(has_score, told, -1))
@@ -91,6 +95,8 @@ def _judge_binary(quality: Quality, inputs: Sequence[Any], labels: Sequence[Any]
 
 def _signs(quality: Quality, classes: Sequence[str | None]) -> Int64s:
     """POSITIVE or NEGATIVE for each class, -1 where it is none, or not one that the configuration names."""
+    if isinstance(classes, Coded):
+        return np.array([_sign(quality, text) for text in classes.values], np.int64)[classes.code]
     known = {text: _sign(quality, text) for text in set(classes)}
     return np.fromiter(map(known.__getitem__, classes), np.int64, len(classes))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stream_monitor.events import Float64s, Int64s
+from stream_monitor.quality.columns import Coded, Numbers
 from stream_monitor.quality.exact import UNIT_EXPONENT, bounded, squares
 from stream_monitor.quality.figures import Figure, error_of_mean, mean, quotient, ratio, share, spread
 from stream_monitor.quality.tally import Emissions, Net
@@ -45,7 +46,11 @@ COUNTS = Total.ERROR
 
 def numbers(values: Sequence[Any]) -> Float64s:
     """float64 (n,), NaN where a value cannot be used."""
-    return np.array([value if type(value) is float else math.nan for value in values])
+    if isinstance(values, Numbers):
+        return values.numbers
+    if isinstance(values, Coded):
+        return numbers(values.values)[values.code]
+    return np.array([value if type(value) is float else math.nan for value in values], np.float64)
 
 
 def errors_of(predictions: Float64s, labels: Float64s) -> tuple[Float64s, Float64s]:

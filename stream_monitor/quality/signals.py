@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stream_monitor.events import Column, Float64s, Int64s, JsonType
+from stream_monitor.quality.columns import output_of
 from stream_monitor.quality.judging import judge
 from stream_monitor.quality.regression import errors_of, numbers
 from stream_monitor.quality.values import Inputs, Labels
@@ -31,7 +32,7 @@ def signals_of(
     """
     columns = {}
     for place, (name, one) in enumerate(sorted(quality.items())):
-        mine, theirs = [pair[place] for pair in inputs], [pair[place] for pair in labels]
+        mine, theirs = output_of(inputs, place), output_of(labels, place)
         of_task = (
             _regression(mine, theirs) if one.task == "regression" else _classification(one, mine, theirs)
         )

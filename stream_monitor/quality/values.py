@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor.codecs.columns import is_numeric
-from stream_monitor.events import Column, Group, JsonType
+from stream_monitor.events import Column, Float64s, Group, JsonType
 from stream_monitor.summary.categories import bounded, number_text
 
 if TYPE_CHECKING:
@@ -92,12 +92,12 @@ def _binary(outputs: Mapping[str, Column], name: str, quality: Quality, rows: in
     score = outputs.get(quality.score) if quality.score else None
     # An output that is the score names no class: its threshold does.
     named = None if quality.score == (quality.prediction or name) else outputs.get(quality.prediction or name)
-    return zip(_classes(named, rows), _numbers(score, rows, highest=1.0), strict=True)
+    return zip(classes_column(named, rows), _numbers(score, rows, highest=1.0), strict=True)
 
 
 def _multiclass(outputs: Mapping[str, Column], name: str, quality: Quality, rows: int) -> Iterable[Any]:
     return zip(
-        _classes(outputs.get(quality.prediction or name), rows), _scores(outputs, quality, rows), strict=True
+        classes_column(outputs.get(quality.prediction or name), rows), _scores(outputs, quality, rows), strict=True
     )
 
 
@@ -133,20 +133,26 @@ def _elements(outputs: Mapping[str, Column], score: str, classes: Sequence[str])
 
 
 def _numbers(column: Column | None, rows: int, highest: float | None = None) -> list[float | None]:
-    """The finite numbers of a column; None elsewhere, and where one is not in 0..highest."""
-    if column is None or column.numbers is None:
-        return [None] * rows
-    numbers = column.numbers
-    usable = np.isfinite(numbers) & _mask(column, _NUMBERS, rows)
-    if highest is not None:
-        usable &= (numbers >= 0) & (numbers <= highest)
+    """As ``numbers_column``, None in place of NaN."""
+    numbers = numbers_column(column, rows, highest)
     values: list[float | None] = numbers.tolist()
-    for row in np.flatnonzero(~usable).tolist():
+    for row in np.flatnonzero(np.isnan(numbers)).tolist():
         values[row] = None
     return values
 
 
-def _classes(column: Column | None, rows: int) -> list[str | None]:
+def numbers_column(column: Column | None, rows: int, highest: float | None = None) -> Float64s:
+    """The finite numbers of a column; NaN elsewhere, and where one is not in 0..highest."""
+    if column is None or column.numbers is None:
+        return np.full(rows, math.nan)
+    numbers = column.numbers
+    usable = np.isfinite(numbers) & _mask(column, _NUMBERS, rows)
+    if highest is not None:
+        usable &= (numbers >= 0) & (numbers <= highest)
+    return numbers if usable.all() else np.where(usable, numbers, math.nan)
+
+
+def classes_column(column: Column | None, rows: int) -> list[str | None]:
     """The classes that the values of a column name; None elsewhere."""
     if column is None:
         return [None] * rows

@@ -123,16 +123,18 @@ class RocksStore:
     def get(self, keys: Sequence[Key]) -> Found:
         """Cost: 1 us a key and bucket where it is not, some 5 us where it is."""
         found: Found = {}
-        wanted: list[Any] = sorted(set(keys))
+        wanted: list[Any] = list(dict.fromkeys(keys))
         if not wanted:
             return found
         for bucket, (family, _) in self._families.items():
             with self._translated():
                 entries = family.get(wanted) or []
             if entries.count(None) < len(wanted):
-                for key, entry in zip(wanted, entries, strict=True):
-                    if entry is not None:
-                        found.setdefault(key, {})[bucket] = entry
+                pairs = zip(wanted, entries, strict=True)
+                here = {key: {bucket: entry} for key, entry in pairs if entry is not None}
+                for key in found.keys() & here.keys():
+                    here[key] |= found[key]
+                found |= here
         return found
 
     def write(self, puts: Puts, positions: Mapping[Source, Position]) -> None:
