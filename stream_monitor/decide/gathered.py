@@ -46,6 +46,11 @@ class Gathered(Generic[C]):
         both = Gathered(self._load, self._parts + other._parts, reduce(add, merged) if merged else None)
         return Gathered(self._load, (), both.content()) if len(both._parts) > PARTS_MAX else both
 
+    def parts(self) -> list[Part]:
+        """All of it, unread: what another one is made of that equals this one."""
+        merged = [] if self._merged is None else [(None, self._merged.to_bytes())]
+        return [*merged, *self._parts]
+
     def content(self) -> C:
         """All of it."""
         read = [self._load(*part) for part in self._parts]

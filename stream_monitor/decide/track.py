@@ -190,7 +190,7 @@ class Track(Generic[C]):
                 "shape": slices.shape,
                 "basis": None if slices.basis is None else list(slices.basis),
                 "open": [
-                    [start, list(stream), gathered.content().to_bytes()]
+                    [start, list(stream), gathered.parts()]
                     for start, streams in sorted(slices.open.items())
                     for stream, gathered in sorted(streams.items(), key=lambda item: item[0])
                 ],
@@ -210,11 +210,12 @@ class Track(Generic[C]):
         slices.version += 1
         slices.basis = None if saved["basis"] is None else Basis(*saved["basis"])
         dropped = 0
-        for start, stream, data in saved["open"]:
-            if saved["shape"] != slices.shape:
-                dropped += self._judge.load(None, data).rows
-                continue
-            slices.open.setdefault(start, {})[Stream(*stream)] = Gathered(self._judge.load, ((None, data),))
+        for start, stream, parts in saved["open"]:
+            gathered = Gathered(self._judge.load, tuple((kind, data) for kind, data in parts))
+            if saved["shape"] == slices.shape:
+                slices.open.setdefault(start, {})[Stream(*stream)] = gathered
+            else:
+                dropped += gathered.content().rows
         slices.suspect = set(saved["suspect"])
         self._judge.restore(model, saved["judge"])
         return dropped
