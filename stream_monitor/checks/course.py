@@ -132,21 +132,21 @@ class Course:
     def restore(cls, state: Mapping[str, Any], scores: int, slice_ms: int) -> Course:
         """Equal to the course that made the snapshot. FormatError if it is none of so many scores."""
         course = cls(scores, slice_ms)
-        times, n, total = state["times"], state["n"], state["total"]
-        if total.shape[1:] != (scores,):
-            raise FormatError(f"course: expected blocks of {scores} scores, got {total.shape[1:]}")
-        course._alike = Alike.restore({"alike": state["alike"]}, scores)
-        groups = len(course._alike.first)
-        course._n = [np.zeros((_SLOTS, groups), np.float32)]
         course._received = [int(state["received"])]
         while len(course._received) < LEVELS and course._received[-1] >= _SLOTS:
             course._grow()
             course._received[-1] = (course._received[-2] - BLOCKS) // 2
         slots = course._slots()
+        times, n, total = state["times"], state["n"], state["total"]
         kept = sum(len(at) for _, at in slots)
-        if (len(times), n.shape, len(total)) != (kept, (kept, groups), kept):
-            got = len(times), n.shape, len(total)
-            raise FormatError(f"course: expected {kept} blocks of {groups} groups, got {got}")
+        if times.shape != (kept, _TIMES) or total.shape != (kept, scores):
+            message = f"course: expected {kept} blocks of {scores} scores, got {times.shape}, {total.shape}"
+            raise FormatError(message)
+        course._alike = Alike.restore({"alike": state["alike"]}, scores)
+        groups = len(course._alike.first)
+        course._n = [np.zeros((_SLOTS, groups), np.float32) for _ in course._n]
+        if n.shape != (kept, groups):
+            raise FormatError(f"course: expected {kept} blocks of {groups} groups, got {n.shape}")
         begin = 0
         for level, at in slots:
             course._times[level][at] = times[begin : begin + len(at)]
