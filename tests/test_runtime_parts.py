@@ -354,7 +354,7 @@ def test_the_newest_snapshot_of_each_model_is_found_whole(seed: int) -> None:
     small = Snapshot("a/b", 2, 20, 20, 4, b"small")
     other = Snapshot("c", 7, 15, 15, 4, data)
     first, second, third = (
-        snapshot_messages(one, before, "state", 0) for one, before in ((big, 0), (small, 3), (other, 0))
+        list(snapshot_messages(one, before, "state", 0)) for one, before in ((big, 0), (small, 3), (other, 0))
     )
     assert all(len(one.value or b"") < 1_000_000 for one in first)
     assert [one.value is None for one in second] == [False, True, True]
@@ -367,7 +367,7 @@ def test_the_newest_snapshot_of_each_model_is_found_whole(seed: int) -> None:
 
 
 def test_state_that_lacks_a_part_is_of_other_partitions_or_is_newer_is_not_used() -> None:
-    parts = snapshot_messages(Snapshot("m", 1, 10, 8, 4, b"x" * (PART_BYTES_MAX + 1)), 0, "state", 0)
+    parts = list(snapshot_messages(Snapshot("m", 1, 10, 8, 4, b"x" * (PART_BYTES_MAX + 1)), 0, "state", 0))
     with pytest.raises(DataLossError, match="expected 2 parts"):
         collected(parts[0]).newest(4)
     with pytest.raises(DataLossError, match="expected that of 5 partitions, got state of 4"):

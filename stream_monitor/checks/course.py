@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_monitor.detectors.alike import Alike, parted
+from stream_monitor.detectors.base import Float32s
 from stream_monitor.errors import FormatError
 from stream_monitor.events import Float64s, Int64s
 
@@ -44,22 +46,27 @@ class Course:
     Promise: each of the last BLOCKS x 2^(LEVELS - 1) slices that were told is in exactly one block, and a
     block that ended ``a`` slices ago holds no more than 1 + a / BLOCKS. An empty slice need not be told.
 
-    Memory: 144 bytes a score, and 288 for all of them, for each doubling of the slices that were told
-    beyond BLOCKS; 2.9 KB a score and 6 KB at most. Adding a slice writes 2 S sums and merges as many,
-    amortized. Sums are float32, off by less than LEVELS / 2^24 of themselves, far below their noise.
+    Memory: 72 bytes a score, as much for each of the groups that are ``Alike``, and 288 for all of them, for
+    each doubling of the slices that were told beyond BLOCKS; 2.9 KB a score and 6 KB at most. Adding a slice
+    writes 2 S sums and merges as many, amortized. Sums are float32, off by less than LEVELS / 2^24 of
+    themselves, far below their noise.
     """
 
     def __init__(self, scores: int, slice_ms: int) -> None:
         self.scores, self._slice_ms = scores, slice_ms
         self._received: list[int] = []
-        self._values: list[NDArray[np.float32]] = []
+        self._alike = Alike(scores)
+        self._n: list[Float32s] = []
+        self._total: list[Float32s] = []
         self._times: list[Int64s] = []
         self._grow()
 
     def add(self, start: int, n: Float64s, total: Float64s) -> None:
         """The slice that begins at ``start``, later than any before; arrays (S,), 0 where none was seen."""
+        groups = self._alike.part(n)
+        self._n = [parted(one, groups) for one in self._n] if groups.size else self._n
         at = self._received[0] % _SLOTS
-        self._values[0][at] = n, total
+        self._n[0][at], self._total[0][at] = n[self._alike.first], total
         self._times[0][at] = start, start + self._slice_ms
         self._received[0] += 1
         level = 0
@@ -68,8 +75,8 @@ class Course:
                 self._grow()
             at = 2 * self._received[level + 1] % _SLOTS
             into = self._received[level + 1] % _SLOTS
-            older, newer = self._values[level][at], self._values[level][at + 1]
-            np.add(older, newer, out=self._values[level + 1][into])
+            for sums in (self._n, self._total):
+                np.add(sums[level][at], sums[level][at + 1], out=sums[level + 1][into])
             self._times[level + 1][into] = self._times[level][at, 0], self._times[level][at + 1, 1]
             self._received[level + 1] += 1
             level += 1
@@ -82,7 +89,8 @@ class Course:
 
     def _grow(self) -> None:
         self._received.append(0)
-        self._values.append(np.zeros((_SLOTS, 2, self.scores), np.float32))
+        self._n.append(np.zeros((_SLOTS, len(self._alike.first)), np.float32))
+        self._total.append(np.zeros((_SLOTS, self.scores), np.float32))
         self._times.append(np.zeros((_SLOTS, _TIMES), np.int64))
 
     def _slots(self) -> list[tuple[int, Int64s]]:
@@ -94,18 +102,20 @@ class Course:
         """All that is known of one score."""
         slots = self._slots()
         times = np.concatenate([self._times[level][at] for level, at in slots])
-        values = np.concatenate([self._values[level][at, :, score] for level, at in slots])
+        group = self._alike.of[score]
+        n = np.concatenate([self._n[level][at, group] for level, at in slots]).astype(np.float64)
+        total = np.concatenate([self._total[level][at, score] for level, at in slots]).astype(np.float64)
         slices = np.concatenate([np.full(len(at), 2.0**level) for level, at in slots])
-        n, total = values.T.astype(np.float64)
         return Blocks(times[:, 0], times[:, 1], slices, n, total)
 
     @property
     def nbytes(self) -> int:
-        return sum(one.nbytes for one in self._values) + sum(one.nbytes for one in self._times)
+        sums = sum(one.nbytes for one in self._n + self._total)
+        return self._alike.nbytes + sums + sum(one.nbytes for one in self._times)
 
     def bytes_max(self) -> int:
         """Bound on ``nbytes``, however long it goes on."""
-        return LEVELS * _SLOTS * (8 * self.scores + 8 * _TIMES)
+        return Alike.bytes_max(self.scores) + LEVELS * _SLOTS * (8 * self.scores + 8 * _TIMES)
 
     def snapshot(self) -> dict[str, Any]:
         """What is kept, the oldest first; copies."""
@@ -113,7 +123,9 @@ class Course:
         return {
             "received": self._received[0],
             "times": np.concatenate([self._times[level][at] for level, at in slots]),
-            "values": np.concatenate([self._values[level][at] for level, at in slots]),
+            "n": np.concatenate([self._n[level][at] for level, at in slots]),
+            "total": np.concatenate([self._total[level][at] for level, at in slots]),
+            **self._alike.snapshot(),
         }
 
     @classmethod
@@ -125,14 +137,20 @@ class Course:
             course._grow()
             course._received[-1] = (course._received[-2] - BLOCKS) // 2
         slots = course._slots()
-        times, values = state["times"], state["values"]
+        times, n, total = state["times"], state["n"], state["total"]
         kept = sum(len(at) for _, at in slots)
-        if times.shape != (kept, _TIMES) or values.shape != (kept, 2, scores):
-            message = f"course: expected {kept} blocks of {scores} scores, got {times.shape}, {values.shape}"
+        if times.shape != (kept, _TIMES) or total.shape != (kept, scores):
+            message = f"course: expected {kept} blocks of {scores} scores, got {times.shape}, {total.shape}"
             raise FormatError(message)
+        course._alike = Alike.restore({"alike": state["alike"]}, scores)
+        groups = len(course._alike.first)
+        course._n = [np.zeros((_SLOTS, groups), np.float32) for _ in course._n]
+        if n.shape != (kept, groups):
+            raise FormatError(f"course: expected {kept} blocks of {groups} groups, got {n.shape}")
         begin = 0
         for level, at in slots:
             course._times[level][at] = times[begin : begin + len(at)]
-            course._values[level][at] = values[begin : begin + len(at)]
+            course._n[level][at] = n[begin : begin + len(at)]
+            course._total[level][at] = total[begin : begin + len(at)]
             begin += len(at)
         return course

@@ -14,8 +14,9 @@ from stream_monitor.checks.budget import divide
 from stream_monitor.checks.quality import Baseline, QualityBook
 from stream_monitor.checks.subject import Subject
 from stream_monitor.decide.following import follow
+from stream_monitor.decide.gathered import Gathered
 from stream_monitor.errors import FormatError
-from stream_monitor.events import Delta, DeltaKind, Finding, Stream
+from stream_monitor.events import DeltaKind, Finding, Stream
 from stream_monitor.quality.cohorts import Cohorts
 from stream_monitor.quality.shape import shape_hash
 from stream_monitor.summary.segments import bound_segments
@@ -118,13 +119,10 @@ class ArrivalJudge:
         del model
         return self._labels.slice_ms
 
-    def read(self, delta: Delta) -> Arrival:
-        return Arrival.of(delta.kind, delta.data)
+    def load(self, kind: DeltaKind | None, data: bytes) -> Arrival:
+        return Arrival.from_bytes(data) if kind is None else Arrival.of(kind, data)
 
-    def load(self, data: bytes) -> Arrival:
-        return Arrival.from_bytes(data)
-
-    def bound(self, streams: Mapping[Stream, Arrival]) -> dict[Stream, Arrival]:
+    def bound(self, streams: Mapping[Stream, Gathered[Arrival]]) -> dict[Stream, Gathered[Arrival]]:
         return bound_segments(streams, self._segments_max)
 
     def close(

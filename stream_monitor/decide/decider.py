@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stream_monitor.reference import References
 
 KIND = "stream-monitor-state"
-VERSION = 3
+VERSION = 4
 
 
 class Decider:

@@ -11,7 +11,8 @@ from stream_monitor.alerting.alert import Alert
 from stream_monitor.checks.budget import divide
 from stream_monitor.checks.subject import Subject
 from stream_monitor.decide.following import follow
-from stream_monitor.events import Delta, Stream
+from stream_monitor.decide.gathered import Gathered
+from stream_monitor.events import DeltaKind, Stream
 from stream_monitor.summary.segments import bound_segments
 from stream_monitor.summary.shape import Kind, Shape
 from stream_monitor.summary.summary import Summary
@@ -54,13 +55,11 @@ class EventJudge:
     def slice_ms(self, model: str) -> int:
         return self._config.model(model).slice_ms
 
-    def read(self, delta: Delta) -> Summary:
-        return Summary.from_bytes(delta.data)
-
-    def load(self, data: bytes) -> Summary:
+    def load(self, kind: DeltaKind | None, data: bytes) -> Summary:
+        del kind
         return Summary.from_bytes(data)
 
-    def bound(self, streams: Mapping[Stream, Summary]) -> dict[Stream, Summary]:
+    def bound(self, streams: Mapping[Stream, Gathered[Summary]]) -> dict[Stream, Gathered[Summary]]:
         return bound_segments(streams, self._segments_max)
 
     def close(

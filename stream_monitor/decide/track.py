@@ -10,32 +10,20 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol
 
 from stream_monitor.alerting.alert import Alert
 from stream_monitor.alerting.ledger import ledger_finding
-from stream_monitor.events import Delta, Flush, Stream
+from stream_monitor.decide.gathered import C, Gathered
+from stream_monitor.events import Delta, DeltaKind, Flush, Stream
 from stream_monitor.reference import Basis
 from stream_monitor.watermark import Ledger, Verdict
 
 log = logging.getLogger(__name__)
 
 
-class Content(Protocol):
-    """What is known of a stream in a slice. Merging is that of summaries: exact, in any order."""
-
-    @property
-    def rows(self) -> int: ...
-
-    def __add__(self, other: Self, /) -> Self: ...
-
-    def to_bytes(self) -> bytes: ...
-
-
 BOUND_AT = 64
 """So many streams of a slice are gathered before their segments are bounded, or twice what that leaves."""
-
-C = TypeVar("C", bound=Content)
 
 
 class Judge(Protocol[C]):
@@ -49,12 +37,10 @@ class Judge(Protocol[C]):
 
     def slice_ms(self, model: str) -> int: ...
 
-    def read(self, delta: Delta) -> C: ...
+    def load(self, kind: DeltaKind | None, data: bytes) -> C:
+        """What a delta of that kind brings; None: a content that ``to_bytes`` wrote. FormatError."""
 
-    def load(self, data: bytes) -> C:
-        """A content that ``to_bytes`` wrote."""
-
-    def bound(self, streams: Mapping[Stream, C]) -> dict[Stream, C]:
+    def bound(self, streams: Mapping[Stream, Gathered[C]]) -> dict[Stream, Gathered[C]]:
         """The streams of a slice, of segments no more than are kept apart."""
 
     def close(self, model: str, start: int, streams: Mapping[Stream, C], *, suspect: bool) -> list[Alert]:
@@ -72,7 +58,7 @@ class Slices(Generic[C]):
 
     shape: str
     slice_ms: int
-    open: dict[int, dict[Stream, C]] = field(default_factory=dict)
+    open: dict[int, dict[Stream, Gathered[C]]] = field(default_factory=dict)
     suspect: set[int] = field(default_factory=set)
     version: int = 0
     bound_at: int = BOUND_AT
@@ -146,7 +132,7 @@ class Track(Generic[C]):
             return
         if suspect:
             slices.suspect.add(start)
-        content = self._judge.read(delta)
+        content = Gathered(self._judge.load, ((delta.kind, delta.data),))
         streams = slices.open.setdefault(start, {})
         streams[stream] = streams[stream] + content if stream in streams else content
         if len(streams) >= slices.bound_at:
@@ -180,7 +166,8 @@ class Track(Generic[C]):
         self._rest_on(model, start)
         suspect = start in slices.suspect
         slices.suspect.discard(start)
-        return self._judge.close(model, start, slices.open.pop(start), suspect=suspect)
+        streams = {stream: one.content() for stream, one in slices.open.pop(start).items()}
+        return self._judge.close(model, start, streams, suspect=suspect)
 
     def _rest_on(self, model: str, start: int) -> None:
         """What is configured, from the slice of this start on. Where a file is another one, segments learn
@@ -203,9 +190,9 @@ class Track(Generic[C]):
                 "shape": slices.shape,
                 "basis": None if slices.basis is None else list(slices.basis),
                 "open": [
-                    [start, list(stream), content.to_bytes()]
+                    [start, list(stream), gathered.parts()]
                     for start, streams in sorted(slices.open.items())
-                    for stream, content in sorted(streams.items(), key=lambda item: item[0])
+                    for stream, gathered in sorted(streams.items(), key=lambda item: item[0])
                 ],
                 "suspect": sorted(slices.suspect),
                 "judge": self._judge.snapshot(model),
@@ -223,11 +210,12 @@ class Track(Generic[C]):
         slices.version += 1
         slices.basis = None if saved["basis"] is None else Basis(*saved["basis"])
         dropped = 0
-        for start, stream, data in saved["open"]:
-            if saved["shape"] != slices.shape:
-                dropped += self._judge.load(data).rows
-                continue
-            slices.open.setdefault(start, {})[Stream(*stream)] = self._judge.load(data)
+        for start, stream, parts in saved["open"]:
+            gathered = Gathered(self._judge.load, tuple((kind, data) for kind, data in parts))
+            if saved["shape"] == slices.shape:
+                slices.open.setdefault(start, {})[Stream(*stream)] = gathered
+            else:
+                dropped += gathered.content().rows
         slices.suspect = set(saved["suspect"])
         self._judge.restore(model, saved["judge"])
         return dropped

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor.detectors.base import Float64s, Int64s, Snapshot, restored
+from stream_monitor.detectors.kept import Kept
 from stream_monitor.detectors.learning import STEPS_MAX, Learned, Learning
 from stream_monitor.detectors.noise import LEVELS, STEPS_MIN, Noise, noise_of
 from stream_monitor.detectors.sums import SIZES
@@ -24,7 +25,7 @@ class Learner:
     learn: None for until ``begin`` is called. share: which signals are rates of events that are 0 or 1, (S,).
     level: what signals are compared with, known before, as the means (S,) of so many events (S,); NaN: to be
     learned. follows: the signal, seen in the same slices, whose memory each has at the least; -1: its own
-    only, (S,). ``watched`` (S,) says of which the ``noise`` is known.
+    only, (S,). ``watched`` (S,) says of which the noise is known, which is ``kept``.
 
     Where ``begin`` ends learning after less than ENOUGH slices, how far a signal moves by itself is estimated
     anew each time that twice as many were seen. Its level stays.
@@ -47,7 +48,7 @@ class Learner:
         self.follows: Int64s = np.full(signals, -1) if follows is None else follows
         if (self.follows >= signals).any():
             raise ValueError(f"follows: expected signals below {signals}, got {self.follows.max()}")
-        self.noise = Noise.none(signals)
+        self.kept = Kept(Noise.none(signals))
         self.watched: NDArray[np.bool_] = np.zeros(signals, np.bool_)
         mean, n = np.full((2, signals), np.nan) if level is None else level
         self._level: Float64s = np.stack((mean, n))
@@ -55,6 +56,11 @@ class Learner:
         """At so many slices the noise is estimated next; 0: it is known."""
         self._enough = 0
         self._learning = Learning(signals)
+
+    @property
+    def noise(self) -> Noise:
+        """What is known: see Kept."""
+        return self.kept.noise
 
     def steady(self, _current: int, n: Float64s, mean: Float64s) -> tuple[Float64s, Float64s]:
         """The slice of that index as it is learned from and watched."""
@@ -91,13 +97,14 @@ class Learner:
     def _know(self, signals: Int64s) -> None:
         if not signals.size:
             return
+        known = self.noise
         for before in (False, True):
             these = signals[self.watched[signals] == before]
             for several, learned in self._learning.groups(these) if these.size else ():
                 noise = self._leveled(several, self._noise(several, learned))
-                self.noise = self.noise.with_signals(several, noise)
+                known = known.with_signals(several, noise)
         led = signals[self.follows[signals] >= 0]
-        self.noise = self.noise.remembering(led, self.follows[led])
+        self.kept = Kept(known.remembering(led, self.follows[led]))
         self.watched[signals] = True
         self._due[signals] = np.where(self._goes_on(signals), 2 * self._learning.slices[signals], 0)
         if not self._due.any():
@@ -120,7 +127,7 @@ class Learner:
 
     @property
     def nbytes(self) -> int:
-        parts = self.noise, self._learning, self.share, self.follows, self.watched, self._level, self._due
+        parts = self.kept, self._learning, self.share, self.follows, self.watched, self._level, self._due
         return sum(part.nbytes for part in parts)
 
     @staticmethod
@@ -132,11 +139,12 @@ class Learner:
         """Bound on ``nbytes`` once so many slices with events were seen."""
         levels = self.levels_max(slices)
         learning = 8 * STEPS_MAX + 40 * (levels - LEVELS) + 48
-        return self.signals * (learning + levels * 12 * len(SIZES) + 82)
+        windows = levels * len(SIZES)
+        return self.signals * (learning + 12 * windows + 98) + 16 * windows
 
     def snapshot(self) -> Snapshot:
         """Arrays copied."""
-        parts = {"noise": self.noise.snapshot(), "learning": self._learning.snapshot()}
+        parts = {"noise": self.kept.snapshot(), "learning": self._learning.snapshot()}
         return {
             "enough": self._enough,
             "due": self._due.copy(),
@@ -156,7 +164,7 @@ class Learner:
         learner._enough, learner.watched = int(snapshot["enough"]), watched
         learner._due = restored(snapshot, "due", np.int64, (signals,))
         learner._level = restored(snapshot, "level", np.float64, (2, signals))
-        learner.noise = Noise.restore(part_of(snapshot, "noise"))
+        learner.kept = Kept.restore(part_of(snapshot, "noise"))
         learner._learning = Learning.restore(part_of(snapshot, "learning"))
         return learner
 

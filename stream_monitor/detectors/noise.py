@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_monitor.detectors.base import Float32s, Float64s, Int64s, Snapshot, restored
+from stream_monitor.detectors.base import Float32s, Float64s, Int64s
 from stream_monitor.detectors.dependence import demeaned, freedom_of_tails, spread_of
 from stream_monitor.detectors.learning import Learned
 from stream_monitor.detectors.sums import SIZES
@@ -120,18 +120,6 @@ class Noise:
     @property
     def nbytes(self) -> int:
         return sum(getattr(self, name).nbytes for name in self.__slots__)
-
-    def snapshot(self) -> Snapshot:
-        """Arrays copied."""
-        return {name: getattr(self, name).copy() for name in self.__slots__}
-
-    @classmethod
-    def restore(cls, snapshot: Snapshot) -> Self:
-        """FormatError, KeyError or TypeError if it is no snapshot of a noise."""
-        deep, flat = snapshot["between"].shape, snapshot["mean"].shape
-        arrays: dict[str, Any] = {name: restored(snapshot, name, np.float32, deep) for name in DEEP}
-        others = [name for name in cls.__slots__ if name not in DEEP]
-        return cls(**arrays, **{name: restored(snapshot, name, np.float64, flat) for name in others})
 
 
 def noise_of(learned: Learned, share: NDArray[np.bool_]) -> Noise:

@@ -23,7 +23,7 @@ from stream_monitor.detectors.excursions import ROUNDING, margin
 from stream_monitor.detectors.learner import Learner, part_of, prefixed
 from stream_monitor.detectors.noise import Noise
 from stream_monitor.detectors.rates import deviance, nearest
-from stream_monitor.detectors.sums import BLOCKS, SIZES, Sums, Windows
+from stream_monitor.detectors.sums import SIZES, Sums, Windows
 
 UNLIKELY = 0.4
 """A change may have begun with any window whose squared deviation is so much of the one that was found."""
@@ -31,10 +31,12 @@ _TINY = 1e-200
 
 
 class _Limit(NamedTuple):
-    """Of windows of ``size`` (W,) blocks, numbers ``looked`` of SIZES: see Noise; arrays (W, S)."""
+    """Of windows of ``size`` (W,) blocks, numbers ``looked`` of SIZES, of so many slices, ``length`` (W, 1):
+    see Noise; arrays (W, S)."""
 
     looked: Int64s
     size: Int64s
+    length: Float32s
     between: Float32s
     heights: Float32s
 
@@ -96,7 +98,6 @@ class Scan:
         rates = np.broadcast_to(np.asarray(share, np.bool_), signals).copy()
         leads = np.broadcast_to(np.asarray(follows, np.int64), signals).copy()
         self._learner = self._learns(signals, learn, rates, level, leads)
-        self._heights = self.noise.heights(self.run_length)
         self._sums = Sums(signals, 0)
         self._limits = list[_Limit]()
         self._null: Float64s = np.zeros((2, signals))
@@ -120,12 +121,12 @@ class Scan:
     @property
     def watched(self) -> Int64s:
         """Slices with events that each signal had since it is watched, (S,)."""
-        return self._sums.count.copy()
+        return self._sums.count
 
     @property
     def busy(self) -> Float64s:
         """The share of slices that had events, (S,)."""
-        return (self.noise.slices + self._sums.count) / max(self._current + 1, 1)
+        return (self._learner.kept.flat.slices + self._sums.count) / max(self._current + 1, 1)
 
     def update(self, n: Float64s, mean: Float64s, m2: Float64s) -> Changes | None:
         """See Detector.update."""
@@ -136,7 +137,8 @@ class Scan:
         changes = None
         if seen.size:
             highest, found = np.zeros(self.signals), list[tuple[Windows, Float64s]]()
-            off, sizes = n[seen] * (mean[seen] - self.noise.mean[seen]), [one.size for one in self._limits]
+            level, sizes = self._learner.kept.flat.mean, [one.size for one in self._limits]
+            off = n[seen] * (mean[seen] - level[seen])
             for windows in self._sums.add(self._current, seen, n[seen], off, sizes):
                 ratio = self._ratio(windows)
                 found.append((windows, ratio))
@@ -154,26 +156,30 @@ class Scan:
     def _watch(self, signals: Int64s) -> None:
         """From the next slice on."""
         if signals.size:
-            self._sums.grow(self.noise.levels)
+            noise = self.noise
+            self._sums.grow(noise.levels)
             self._sums.start(signals, self._current)
-            more = ((0, self.noise.levels - len(self._heights)), (0, 0), (0, 0))
-            self._heights = np.pad(self._heights, more, constant_values=np.inf)
-            self._heights[..., signals] = self.noise.heights(self.run_length, signals)
-            self._limit()
+            heights = np.full(noise.between.shape, np.inf, np.float32)
+            for level, limit in enumerate(self._limits):
+                heights[level, limit.looked] = limit.heights
+            heights[..., signals] = noise.heights(self.run_length, signals)
+            self._limit(noise, heights)
 
     def rate(self, run_length: ArrayLike) -> None:
         """From now on raise one false change in so many slices."""
-        self.run_length = each(run_length, self.signals)
-        self._heights = self.noise.heights(self.run_length)
-        self._limit()
+        self.run_length, noise = each(run_length, self.signals), self.noise
+        self._limit(noise, noise.heights(self.run_length))
 
-    def _limit(self) -> None:
+    def _limit(self, noise: Noise, heights: Float32s) -> None:
         """What an update needs of noise and heights, of the windows that are looked at."""
-        noise, self._limits = self.noise, []
+        self._limits, kept = [], self._learner.kept
         for level in range(noise.levels):
             looked = np.flatnonzero((noise.turnover[level] > 0).any(axis=1))
-            between = noise.between[level, looked] * (SIZES[looked, None] << level).astype(np.float32)
-            self._limits.append(_Limit(looked, SIZES[looked], between, self._heights[level, looked]))
+            first, end = np.searchsorted(kept.level, (level, level + 1))
+            rows, size = kept.between[first:end], SIZES[looked]
+            between = rows if len(rows) == len(looked) else rows[np.isin(kept.size[first:end], looked)]
+            length = (size[:, None] << level).astype(np.float32)
+            self._limits.append(_Limit(looked, size, length, between, heights[level, looked]))
         self._null = nearest(noise.mean, noise.n, self.dead)
 
     def skip(self, slices: int) -> None:
@@ -209,21 +215,22 @@ class Scan:
     @property
     def nbytes(self) -> int:
         """What the state takes, in bytes."""
-        limits = sum(limit.between.nbytes + limit.heights.nbytes for limit in self._limits)
-        parts = self._sums, self._learner, self._heights, self._null, self.run_length, self.dead
+        limits = sum(limit.heights.nbytes for limit in self._limits)
+        parts = self._sums, self._learner, self._null, self.run_length, self.dead
         return sum(part.nbytes for part in parts) + limits
 
     def bytes_max(self, slices: int) -> int:
         """Bound on ``nbytes`` once so many slices with events were seen."""
         levels = self._learner.levels_max(slices)
-        watching = levels * (28 * BLOCKS + 3 * 4 * len(SIZES)) + 48
-        return self._learner.bytes_max(slices) + self.signals * watching
+        limits = levels * 4 * len(SIZES) + 32
+        sums = Sums.bytes_max(self.signals, levels)
+        return self._learner.bytes_max(slices) + sums + self.signals * limits
 
     def _ratio(self, windows: Windows) -> Float64s:
         """The squared deviation of each window (W, s), in variances, over what it has to pass."""
-        noise, of, limit = self.noise, windows.signal, self._limits[windows.level]
+        noise, of, limit = self._learner.kept.flat, windows.signal, self._limits[windows.level]
         shift = windows.off / windows.n
-        variance = limit.between[:, of] * (windows.squares / (windows.n * windows.n))
+        variance = limit.between[:, of] * limit.length * (windows.squares / (windows.n * windows.n))
         variance += noise.within[of] / windows.n + noise.error[of]
         level = noise.mean[of]
         # A constant whose sums were rounded has not moved.
@@ -254,7 +261,7 @@ class Scan:
         shift = off / n
         mean, rates = noise.mean[changed] + shift, self._learner.share[changed]
         wide = self._margin(changed, level, size, n, shift) + (1 << level)
-        heights = self._heights[level, size, changed]
+        heights = self._height(level, size, changed)
         earliest = np.minimum(after - wide, self._earliest(changed, highest))
         self._sums.reset(changed)
         return Changes(
@@ -269,6 +276,13 @@ class Scan:
             statistic=np.sqrt(highest * heights),
             threshold=np.sqrt(heights),
         )
+
+    def _height(self, level: Int64s, size: Int64s, signal: Int64s) -> Float32s:
+        """Of one window of each signal (k,)."""
+        limits = [self._limits[one] for one in level.tolist()]
+        rows = [int(np.searchsorted(limit.looked, one)) for limit, one in zip(limits, size, strict=True)]
+        found = [float(limit.heights[row, at]) for limit, row, at in zip(limits, rows, signal, strict=True)]
+        return np.array(found, np.float32)
 
     def _earliest(self, changed: Int64s, highest: Float64s) -> Int64s:
         """Where the longest window begins that is unlikely, too, (k,).

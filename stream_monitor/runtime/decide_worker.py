@@ -11,7 +11,10 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import chain
+from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
@@ -34,8 +37,17 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.1
 BACKOFF_S = 0.5
-SNAPSHOT_BYTES_MAX = 16 * 2**20
+SNAPSHOT_BYTES_MAX = 8 * 2**20
 """Of one commit; the rest waits for the next. New models and a clean stop are not held back."""
+
+
+class _Sent(NamedTuple):
+    """A snapshot, less its data, in so many parts of so many bytes in all."""
+
+    share: Share
+    snapshot: Snapshot
+    parts: int
+    size: int
 
 
 class DecideWorker:
@@ -232,59 +244,60 @@ class DecideWorker:
         started_s = time.monotonic()
         self._next_commit_s = started_s + self._config.commit_interval_ms / 1000
         live = [one for one in shares if not one.restoring and not one.halted]
-        snapshots = {one.partition: self._snapshots(one, everything=everything) for one in live}
-        live = [one for one in live if one.position != one.committed or snapshots[one.partition]]
+        due = {one.partition: one.due(self._interval_s, self._renew_s, everything=everything) for one in live}
+        live = [one for one in live if one.position != one.committed or due[one.partition]]
         if not live:
             return
         summaries = self._store.summaries
         offsets = [TopicPartition(summaries, one.partition, one.position, one.metadata) for one in live]
+        saved = list[_Sent]()
+        bytes_max = math.inf if everything else SNAPSHOT_BYTES_MAX
+        messages = chain(self._alerts(live), self._snapshots(_oldest_first(live, due), bytes_max, saved))
         try:
-            self._outbox.send(self._messages(live, snapshots), offsets, self._member.consumer)
+            self._outbox.send(messages, offsets, self._member.consumer)
         except AbortedError as error:
             self._aborted = error
             return
+        for one in saved:
+            one.share.keep(one.snapshot, 0.0, one.parts)
+            self._metrics.snapshot_bytes.inc(one.size)
         for share in live:
-            self._committed(share, snapshots[share.partition])
+            self._committed(share)
         self._metrics.commit_seconds.labels("decide").observe(time.monotonic() - started_s)
 
-    def _snapshots(self, share: Share, *, everything: bool) -> list[tuple[Snapshot, list[Outgoing]]]:
-        """The snapshots of what is due, each with its records."""
-        made = []
-        size = 0
-        for model in share.due(self._interval_s, self._renew_s, everything=everything):
-            saved = share.saved.get(model)
-            if size > SNAPSHOT_BYTES_MAX and saved is not None and not everything:
-                continue
-            started_s = time.monotonic()
-            snapshot = share.snapshot(model, self._store.partitions)
-            parts_before = 0 if saved is None else saved.parts
-            messages = snapshot_messages(snapshot, parts_before, self._store.state, share.partition)
-            made.append((snapshot, messages))
-            size += len(snapshot.data)
-            self._metrics.snapshot_seconds.observe(time.monotonic() - started_s)
-        return made
-
-    def _messages(
-        self, shares: list[Share], snapshots: dict[int, list[tuple[Snapshot, list[Outgoing]]]]
-    ) -> Iterator[Outgoing]:
+    def _alerts(self, shares: list[Share]) -> Iterator[Outgoing]:
         topic = self._config.topic("alerts")
         for share in shares:
             for alert in share.alerts:
                 yield Outgoing(topic, alert.to_json(), alert.key(), alert.headers())
-            for _, messages in snapshots[share.partition]:
-                for message in messages:
-                    yield message
-                    failpoints.hit("decide.in_snapshot")
 
-    def _committed(self, share: Share, snapshots: list[tuple[Snapshot, list[Outgoing]]]) -> None:
+    def _snapshots(
+        self, due: list[tuple[Share, str]], bytes_max: float, sent: list[_Sent]
+    ) -> Iterator[Outgoing]:
+        """The records of what is due, and what was ``sent``. Each is made when the one before is handed over,
+        and forgotten then: together they are as large as the state."""
+        size = 0
+        for share, model in due:
+            saved = share.saved.get(model)
+            if size > bytes_max and saved is not None:
+                continue
+            started_s = time.monotonic()
+            snapshot = share.snapshot(model, self._store.partitions)
+            parts_before = 0 if saved is None else saved.parts
+            self._metrics.snapshot_seconds.observe(time.monotonic() - started_s)
+            size += len(snapshot.data)
+            parts = 0
+            for message in snapshot_messages(snapshot, parts_before, self._store.state, share.partition):
+                parts += message.value is not None
+                yield message
+                failpoints.hit("decide.in_snapshot")
+            sent.append(_Sent(share, replace(snapshot, data=b""), parts, len(snapshot.data)))
+
+    def _committed(self, share: Share) -> None:
         share.committed = share.position
         for alert in share.alerts:
             self._metrics.alerts.labels(alert.model, alert.check, alert.severity).inc()
         share.alerts.clear()
-        for snapshot, messages in snapshots:
-            parts = sum(message.value is not None for message in messages)
-            share.keep(snapshot, 0.0, parts)
-            self._metrics.snapshot_bytes.inc(len(snapshot.data))
         self._gauges.show(share)
 
     def _go_back(self, error: AbortedError, stop: threading.Event) -> None:
@@ -303,3 +316,9 @@ class DecideWorker:
             self._begin(committed)
         self._aborted = None
         self._tell_ready()
+
+
+def _oldest_first(shares: list[Share], due: Mapping[int, list[str]]) -> list[tuple[Share, str]]:
+    """Models that are due, new ones before those that were saved long ago: so none waits for ever."""
+    both = [(share, model) for share in shares for model in due[share.partition]]
+    return sorted(both, key=lambda one: one[0].saved[one[1]].at_s if one[1] in one[0].saved else -math.inf)

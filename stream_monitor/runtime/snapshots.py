@@ -6,6 +6,7 @@ flushes that were not complete by then begin at ``floor``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stream_monitor.errors import DataLossError, FormatError
@@ -30,24 +31,25 @@ class Snapshot:
     written_ms: int = 0
 
 
-def snapshot_messages(snapshot: Snapshot, parts_before: int, topic: str, partition: int) -> list[Outgoing]:
-    """The parts, and a tombstone for each part that the generation before had more."""
+def snapshot_messages(
+    snapshot: Snapshot, parts_before: int, topic: str, partition: int
+) -> Iterator[Outgoing]:
+    """The parts, each copied when it is asked for, and a tombstone for each that the generation before had
+    more."""
     data = snapshot.data
-    parts = [data[i : i + PART_BYTES_MAX] for i in range(0, max(1, len(data)), PART_BYTES_MAX)]
+    parts = -(-max(1, len(data)) // PART_BYTES_MAX)
     numbers = {
         "version": VERSION,
         "generation": snapshot.generation,
-        "parts": len(parts),
+        "parts": parts,
         "position": snapshot.position,
         "floor": snapshot.floor,
         "partitions": snapshot.partitions,
     }
     headers = [(name, b"%d" % number) for name, number in numbers.items()]
-    values: list[bytes | None] = [*parts, *[None] * (parts_before - len(parts))]
-    return [
-        Outgoing(topic, value, f"{snapshot.model}/{part}".encode(), headers, partition)
-        for part, value in enumerate(values)
-    ]
+    for part in range(max(parts, parts_before)):
+        value = data[part * PART_BYTES_MAX : (part + 1) * PART_BYTES_MAX] if part < parts else None
+        yield Outgoing(topic, value, f"{snapshot.model}/{part}".encode(), headers, partition)
 
 
 @dataclass(frozen=True, slots=True)
