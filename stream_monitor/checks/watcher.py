@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stream_monitor import detectors
-from stream_monitor.checks import distribution
+from stream_monitor.checks import distribution, movement
 from stream_monitor.checks.base import Observations, Score, Unit
 from stream_monitor.checks.numeric import follows
 from stream_monitor.checks.shares import shares
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LEARN = frozenset({"scan", "cusum", "ewma", "eprocess", "ks"})
 """Detectors that learn from slices as they come, how far a level moves by itself, and keep the budget."""
+APART = frozenset({distribution.NAME, movement.NAME})
+"""Checks whose scores have a detector of their own."""
 SEASONAL: dict[str, type[Seasonal]] = {"scan": Seasonal, "ks": Ks}
 """Those that learn a season, too."""
 
@@ -32,7 +34,7 @@ class Watcher:
 
     ``reference``: what they are compared with, where that is known; None: it is learned from what comes,
     until ``begin``. ``start``: of the first slice, in ms. ``season``: whether that takes long enough to learn
-    one, for which more is kept.
+    one, for which more is kept. ``check``: whose scores it is for, of those APART; "": as it is configured.
     """
 
     def __init__(
@@ -44,10 +46,14 @@ class Watcher:
         reference: Observations | None,
         *,
         season: bool,
+        check: str = "",
     ) -> None:
         self.name = str(configured.river or configured.name)
-        edges = np.array([score.check == distribution.NAME for score in scores], np.bool_)
-        self.at: Int64s = np.flatnonzero(edges == (configured.name == "ks"))
+        only = check or {"ks": distribution.NAME}.get(configured.name, "")
+        self.at: Int64s = np.array(
+            [at for at, one in enumerate(scores) if (one.check if one.check in APART else "") == only],
+            np.int64,
+        )
         """Places of the scores that it watches."""
         self.scores = [scores[at] for at in self.at.tolist()]
         self.learns = configured.name in LEARN

@@ -135,6 +135,18 @@ class MinEffect(Section):
     rate: float = Field(
         default=0.02, ge=0, le=1, description="Change of a rate (missing, wrong type, out of range)."
     )
+    memory: float = Field(
+        default=0.15,
+        ge=0,
+        description="Change of how far neighbouring slices resemble each other, from none to all 1 "
+        "(0.15: of a correlation from 0 to .29); 2: none is told.",
+    )
+    variation: float = Field(
+        default=0.7,
+        ge=0,
+        description="Change of how far neighbouring slices differ: natural logarithm of the factor of their "
+        "squared differences (0.7: they differ 1.4 times as much).",
+    )
 
 
 class Budget(Section):
