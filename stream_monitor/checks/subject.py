@@ -43,6 +43,7 @@ class Learner:
 class Subject:
     """``declared`` are its configured fields; ``reference`` comes from the model's reference file, if any.
     ``start``: of the first slice that it is told, in ms. ``moves``: see Watch.
+    ``movements``: what the file says of how signals move, if it does.
     """
 
     def __init__(
@@ -53,13 +54,16 @@ class Subject:
         start: int = 0,
         *,
         moves: bool = False,
+        movements: Mapping[str, Any] | None = None,
     ) -> None:
         self._moves = moves
         self._model = model
         self._declared = declared
         self.watches: list[Watch] = []
         self._learners: list[Learner] = []
-        if reference is not None:
+        if reference is not None and movements is not None:
+            self.watches.append(Watch.of_file(reference, movements, model, self._declared, start))
+        elif reference is not None:
             self.watches.append(Watch(reference, model, self._declared, start, moves=moves))
 
     def close(self, start: int, summary: Summary) -> list[Finding]:

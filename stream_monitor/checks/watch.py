@@ -74,7 +74,8 @@ class Watch:
     ``declared`` are the configured fields of the subject; ``detectors``, ``budget`` and ``min_effect`` the
     model's. ``start``: of the first slice that it may be told, in ms. ``period``: since when these signals
     have been learned, where that is to go on; else the reference is what they are compared with. ``moves``:
-    it is watched, too, how they move from slice to slice, where the scan keeps a budget.
+    it is watched, too, how they move from slice to slice, where the scan keeps a budget. ``whole``: the
+    reference is that of all slices that are learned from.
     """
 
     def __init__(
@@ -86,8 +87,10 @@ class Watch:
         period: Period | None = None,
         *,
         moves: bool = False,
+        whole: bool = False,
     ) -> None:
         self.reference = reference
+        self._whole = whole
         self._model = model
         self._slice_ms = model.slice_ms
         more = [distribution.Distribution()] if any(one.name == "ks" for one in model.detectors) else []
@@ -222,10 +225,19 @@ class Watch:
         for watcher in self._watchers:
             if watcher.learns:
                 watcher.update(seen)
-        self._compare(self._baseline + seen, self._rows + summary.rows)
-        self._history.learn(summary)
+        if self._whole:
+            more = seen if self._movement is None else self._movement.only(seen)
+            self._compare(self._baseline if self._movement is None else self._baseline + more, self._rows)
+        else:
+            self._compare(self._baseline + seen, self._rows + summary.rows)
+            self._history.learn(summary)
         self._period, end = period, self._last + self._slice_ms
         if period.holds(end, self._model.learn):
+            self.settle(end)
+
+    def settle(self, end: int) -> None:
+        """What was learned until ``end`` is what is watched against, if that is not so already."""
+        if self._period is not None:
             self._period = None
             self._pace.settle(end, self._slice_ms)
             self._share_out()
@@ -387,6 +399,32 @@ class Watch:
             "pace": [self._slices, *self._pace.snapshot()],
             "movement": None if self._movement is None else self._movement.snapshot(),
         }
+
+    @classmethod
+    def of_file(
+        cls,
+        reference: Reference,
+        movements: Mapping[str, Any],
+        model: ModelConfig,
+        declared: Mapping[str, Signal],
+        start: int,
+    ) -> Watch:
+        """Watches from ``start`` on, with what a snapshot says of how signals move. Where that is of other
+        scores or detectors than are configured now, it is learned from what comes."""
+        watch = cls.restore({**movements, "reference": reference.snapshot()}, model, declared, moves=True)
+        known = watch.resumes(movements, start)
+        return watch if known else cls(reference, model, declared, start, moves=True)
+
+    def resumes(self, movements: Mapping[str, Any], start: int) -> bool:
+        """Whether it was restored from what is watched now. Then the next slice begins at ``start``."""
+        if self._watching != movements["watching"]:
+            return False
+        self._last = start - self._slice_ms
+        self._pace = Pace(start, share=self._pace.share)
+        for watcher in self._watchers:
+            watcher.resume(start)
+        self._share_out()
+        return True
 
     @classmethod
     def restore(

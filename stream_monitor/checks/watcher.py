@@ -123,6 +123,13 @@ class Watcher:
             # What comes first is compared with the reference, and not only with what came before it.
             self.update(reference)
 
+    def resume(self, start: int) -> None:
+        """The next slice begins at ``start``; levels may move as far as is configured now."""
+        if isinstance(self.detector, Learns):
+            self.detector.dead = np.array([score.dead for score in self.scores]) / self._scale[1]
+        if isinstance(self.detector, Seasonal):
+            self.detector.resume(start)
+
     def rate(self, slices: float) -> None:
         """From now on no signal raises more than one false alarm in so many slices with events."""
         assert isinstance(self.detector, Learns)

@@ -57,6 +57,10 @@ class Seasonal(Scan):
         """What was learned."""
         return self._learner.season
 
+    def resume(self, start_ms: int) -> None:
+        """The next slice begins at ``start_ms``, whichever was the last one."""
+        self._learner.start_ms = start_ms - (self._current + 1) * self._learner.slice_ms
+
     def without_season(self, n: Float64s, mean: Float64s) -> tuple[Float64s, Float64s]:
         """The next slice, less its season."""
         return self._learner.steady(self._current + 1, n, mean)
