@@ -106,7 +106,7 @@ def test_with_other_detectors_it_is_learned_from_what_comes(made: Path) -> None:
     monitor = Monitor(config_of(made, detectors=["adwin"]))
     monitor.update(days(2, DAYS, 1))
     [(_, subject)] = [(stream, one) for stream, one in monitor.decider.subjects() if stream.of_features]
-    assert [detector.NAME for detector, _ in subject.watches[0].detectors] == ["adwin"]
+    assert [type(detector).__name__ for detector, _ in subject.watches[0].detectors] == ["Adwin"]
 
 
 def test_a_minimum_effect_that_was_set_since_is_the_one_that_counts(made: Path) -> None:

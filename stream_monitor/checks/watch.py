@@ -30,6 +30,7 @@ from stream_monitor.checks.shares import MOVEMENT
 from stream_monitor.checks.watcher import Watcher
 from stream_monitor.config.detectors import Detector as Configured
 from stream_monitor.detectors.base import Changes, Detector
+from stream_monitor.detectors.season_calendar import Calendar
 from stream_monitor.events import Contributor, Finding, Float64s, Int64s, Level, Shape
 from stream_monitor.reference import Reference
 from stream_monitor.summary.summary import Summary
@@ -118,6 +119,8 @@ class Watch:
         # Until it is told of others, the budget is its own.
         self._slices = model.budget.slices_between(model.slice_ms) * max(len(reference.kinds), 1)
         said = [[score[:4] for score in self.scores], [one.entry() for one in model.detectors]]
+        # Holidays are added year by year, and what was learned stays; by another clock it would not.
+        said += [[model.timezone]] if model.timezone else []
         self._watching = blake2b(repr(said).encode(), digest_size=8).hexdigest()
         self._period = period
         baseline = self._of_levels(reference.summary)
@@ -132,6 +135,9 @@ class Watch:
         if self._movement is not None:
             moving = Watcher(_MOVING, self.scores, self._slice_ms, start, known, season=False, check=NAME)
             self._watchers.append(moving)
+        self._calendar = Calendar.of(model.timezone or "", model.holidays)
+        for watcher in self._watchers:
+            watcher.follow(self._calendar)
         self._compare(baseline, reference.summary.rows)
         self._share_out()
         if period is None:
@@ -448,6 +454,7 @@ class Watch:
         watch._pace = Pace.restore(pace)
         for watcher, saved in zip(watch._watchers, state["detectors"], strict=True):
             watcher.detector = detectors.restore(saved)
+            watcher.follow(watch._calendar)
         watch._pending = {name: state["pending"][name] for name, _ in _PENDING}
         watch._course = Course.restore(state["course"], watch._levels, model.slice_ms)
         if watch._movement is not None:

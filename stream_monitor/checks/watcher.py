@@ -16,6 +16,7 @@ from stream_monitor.checks.shares import shares
 from stream_monitor.detectors import Ks, Seasonal
 from stream_monitor.detectors.base import Changes, Detector, Learns
 from stream_monitor.detectors.noise import Noise
+from stream_monitor.detectors.season_calendar import Calendar
 from stream_monitor.events import Float64s, Int64s
 
 if TYPE_CHECKING:
@@ -122,6 +123,11 @@ class Watcher:
         else:
             # What comes first is compared with the reference, and not only with what came before it.
             self.update(reference)
+
+    def follow(self, calendar: Calendar) -> None:
+        """Seasons go by it."""
+        if isinstance(self.detector, Seasonal):
+            self.detector.follow(calendar)
 
     def resume(self, start: int) -> None:
         """The next slice begins at ``start``; levels may move as far as is configured now."""
