@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 FILE_KIND = "stream-monitor-reference"
 FILE_VERSION = 1
+MOVEMENTS_VERSION = 1
+"""Of the part of a file that not all have."""
 SUBJECTS: tuple[SubjectKind, ...] = ("features", "outputs")
 
 
@@ -104,16 +106,26 @@ def _centers(names: Iterable[str], declared: Mapping[str, Signal]) -> dict[str, 
     return {name: one.center for name, one in sorted(fields.items()) if one.center is not None}
 
 
+class Movements(NamedTuple):
+    """How signals move by themselves, and their season, learned from slices of so long: what watches of the
+    references knew at the end of the history, by subject."""
+
+    slice_ms: int
+    watches: dict[SubjectKind, dict[str, Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class ReferenceFile:
     """The references of one model's features and outputs, as ``stream-monitor profile`` writes them.
 
-    Where the file had labels: ``pairs``, of the error signals, and ``quality``, measures by output.
+    Where the file had labels: ``pairs``, of the error signals, and ``quality``, measures by output. Where its
+    season was asked for: ``movements``.
     """
 
     subjects: dict[SubjectKind, Reference]
     pairs: Reference | None = None
     quality: dict[str, Measures] = field(default_factory=dict)
+    movements: Movements | None = None
 
     @property
     def shape(self) -> ReferenceShape:
@@ -132,6 +144,8 @@ class ReferenceFile:
         state: dict[str, Any] = {name: reference.snapshot() for name, reference in self.subjects.items()}
         state["pairs"] = None if self.pairs is None else self.pairs.snapshot()
         state["quality"] = Cohorts.holding(self.quality).to_bytes()
+        if self.movements is not None:
+            state["movements"] = [MOVEMENTS_VERSION, *self.movements]
         path.write_bytes(pack(FILE_KIND, FILE_VERSION, state))
 
     @classmethod
@@ -145,10 +159,21 @@ class ReferenceFile:
                 subjects,
                 None if pairs is None else Reference.restore(pairs),
                 {} if quality is None else dict(Cohorts.from_bytes(quality).total().measures),
+                _movements(state.get("movements")),
             )
         except (OSError, FormatError, KeyError, TypeError, ValueError) as error:
             message = f"{path}: expected a reference written by `stream-monitor profile`, got {error}"
             raise ReferenceFileError(message) from error
+
+
+def _movements(state: list[Any] | None) -> Movements | None:
+    if state is None:
+        return None
+    version, slice_ms, watches = state
+    if version != MOVEMENTS_VERSION:
+        message = f"movements of version {version}, not {MOVEMENTS_VERSION}; profile the file again"
+        raise FormatError(message)
+    return Movements(slice_ms, watches)
 
 
 class Basis(NamedTuple):
@@ -175,6 +200,12 @@ class References:
         model, file = self._config.model(name), self.of(name)
         if file is None:
             return
+        if file.movements is not None and file.movements.slice_ms != model.slice_ms:
+            message = (
+                f"models.{name}.slice: expected slices of {file.movements.slice_ms} ms, whose movement "
+                f"{model.reference} holds, got {model.slice_ms} ms; profile the file again with this one"
+            )
+            raise ReferenceFileError(message)
         for subject, reference in file.subjects.items():
             declared = getattr(model, subject)
             if not reference.fits(declared):

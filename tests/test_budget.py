@@ -27,7 +27,7 @@ def model(**settings: Any) -> ModelConfig:
 def allowed(subjects: list[Subject], slices: float) -> float:
     """False alarms in so many slices by what detectors are set to."""
     detectors: list[Any] = [
-        detector for subject in subjects for watch in subject.watches for detector, _ in watch.detectors
+        watcher.detector for subject in subjects for watch in subject.watches for watcher in watch._watchers
     ]
     return float(sum((slices / detector.run_length).sum() for detector in detectors))
 

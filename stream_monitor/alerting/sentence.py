@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from stream_monitor.checks.movement import MEMORY, NAME, VARIATION, correlation, times
 from stream_monitor.events import Finding, Level, Stream
 from stream_monitor.summary.segments import MISSING, OTHER, field_and_value
 
@@ -14,6 +15,13 @@ _RATES = {
     "not_finite": "is NaN or infinite in {after} of its values (was {before})",
     "unseen": "holds values never seen in the reference in {after} of events (was {before})",
 }
+_MOVEMENTS = {
+    MEMORY: ("resemble each other less than they did", "have come to resemble each other"),
+    VARIATION: ("differ less than they did", "have come to differ more"),
+}
+"""Of a score that fell, and of one that rose."""
+RESEMBLE = 0.4
+"""From such a change of their correlation on it is what is said first."""
 _SHAPES = {
     "spread": "changed its spread",
     "skew": "changed its shape (skew)",
@@ -80,6 +88,8 @@ def _ledger(finding: Finding) -> str:
 
 def _what(finding: Finding) -> str:
     before, after = finding.before, finding.after
+    if finding.check == NAME:
+        return _movement(finding)
     if finding.check in _RATES:
         return _filled(_RATES[finding.check], before, after)
     if finding.check == "distribution":
@@ -91,6 +101,20 @@ def _what(finding: Finding) -> str:
     if finding.score == "location":
         return f"{'rose' if finding.effect > 0 else 'fell'}{_means(before, after)}"
     return f"{_SHAPES[finding.score]}{_means(before, after)}"
+
+
+def _movement(finding: Finding) -> str:
+    """Both scores say something of it: the one that is told, and the other."""
+    moved = {one.score: (one.before, one.after) for one in finding.contributors}
+    moved[finding.score] = (finding.before.score, finding.after.score)
+    before, after = (correlation(one) for one in moved[MEMORY])
+    told = MEMORY if abs(after - before) >= RESEMBLE else finding.score
+    said = _MOVEMENTS[told][moved[told][1] > moved[told][0]]
+    differ = times(*moved[VARIATION])
+    return (
+        f"keeps its level, but consecutive slices {said}: "
+        f"correlation {before:.2f} -> {after:.2f}, differences x {differ:.2g}"
+    )
 
 
 def _filled(template: str, before: Level, after: Level) -> str:

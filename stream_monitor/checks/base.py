@@ -33,6 +33,10 @@ class Unit(StrEnum):
     """Standard deviations of the reference, on the fine codes."""
     SHARE = "share"
     """Share of events, 0 to 1."""
+    LIKENESS = "likeness"
+    """How far neighbouring slices are on one side of their level, -1 to 1: see ``movement``."""
+    LOG = "log"
+    """Natural logarithm of a ratio of variances."""
 
 
 class Score(NamedTuple):

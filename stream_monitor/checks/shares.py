@@ -16,6 +16,10 @@ and is found as soon with few false alarms as with many."""
 LOCATION = 0.5
 """Of what drift gets. A shift is what is asked for first, and the one that river's detectors see."""
 
+MOVEMENT = 0.05
+"""Of all that a signal may raise, what changes of its movement get where they are watched: they are told when
+they have lasted for a while, and no sooner for a greater part."""
+
 
 def shares(scores: Sequence[Score]) -> Float64s:
     """Of the false alarms that a signal may raise, the part of each of its scores: (scores,), above 0.

@@ -42,7 +42,8 @@ class Learner:
 
 class Subject:
     """``declared`` are its configured fields; ``reference`` comes from the model's reference file, if any.
-    ``start``: of the first slice that it is told, in ms.
+    ``start``: of the first slice that it is told, in ms. ``moves``: see Watch.
+    ``movements``: what the file says of how signals move, if it does.
     """
 
     def __init__(
@@ -51,13 +52,19 @@ class Subject:
         declared: Mapping[str, Signal],
         reference: Reference | None,
         start: int = 0,
+        *,
+        moves: bool = False,
+        movements: Mapping[str, Any] | None = None,
     ) -> None:
+        self._moves = moves
         self._model = model
         self._declared = declared
         self.watches: list[Watch] = []
         self._learners: list[Learner] = []
-        if reference is not None:
-            self.watches.append(Watch(reference, model, self._declared, start))
+        if reference is not None and movements is not None:
+            self.watches.append(Watch.of_file(reference, movements, model, self._declared, start))
+        elif reference is not None:
+            self.watches.append(Watch(reference, model, self._declared, start, moves=moves))
 
     def close(self, start: int, summary: Summary) -> list[Finding]:
         """One closed slice with events, in order of time. Returns findings in order of signal."""
@@ -79,7 +86,8 @@ class Subject:
             reference = Reference.of(learner.summary, self._declared)
             period = None if learner.period.holds(end, self._model.learn) else learner.period
             if reference.kinds:
-                self.watches.append(Watch(reference, self._model, self._declared, end, period))
+                watch = Watch(reference, self._model, self._declared, end, period, moves=self._moves)
+                self.watches.append(watch)
 
     def _ranked(self) -> float:
         """The share of what is learned from that defines the scores."""
@@ -123,10 +131,17 @@ class Subject:
         }
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any], model: ModelConfig, declared: Mapping[str, Signal]) -> Subject:
+    def restore(
+        cls,
+        state: Mapping[str, Any],
+        model: ModelConfig,
+        declared: Mapping[str, Signal],
+        *,
+        moves: bool = False,
+    ) -> Subject:
         """As it was; signals that are centered otherwise now are learned anew."""
-        subject = cls(model, declared, None)
-        watches = [Watch.restore(one, model, subject._declared) for one in state["watches"]]
+        subject = cls(model, declared, None, moves=moves)
+        watches = [Watch.restore(one, model, declared, moves=moves) for one in state["watches"]]
         subject.watches = [watch for watch in watches if watch.reference.fits(subject._declared)]
         subject._learners = [Learner(start, Summary.from_bytes(data)) for start, data in state["learners"]]
         return subject

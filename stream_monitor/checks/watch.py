@@ -22,11 +22,15 @@ from stream_monitor.checks.budget import Pace
 from stream_monitor.checks.calm import Calm
 from stream_monitor.checks.course import Blocks, Course
 from stream_monitor.checks.history import History
+from stream_monitor.checks.movement import NAME, SLICES_MIN, Movement
 from stream_monitor.checks.numeric import NumericMeasure
 from stream_monitor.checks.onset import onset
 from stream_monitor.checks.period import Period
+from stream_monitor.checks.shares import MOVEMENT
 from stream_monitor.checks.watcher import Watcher
+from stream_monitor.config.detectors import Detector as Configured
 from stream_monitor.detectors.base import Changes, Detector
+from stream_monitor.detectors.season_calendar import Calendar
 from stream_monitor.events import Contributor, Finding, Float64s, Int64s, Level, Shape
 from stream_monitor.reference import Reference
 from stream_monitor.summary.summary import Summary
@@ -43,6 +47,9 @@ REARM = 0.5
 OPPOSITE = 0.1
 """It is over, too, when a score has been beyond it on the other side for this share of the reference's
 events: what merely swings (the weather) is told once."""
+
+_MOVING = Configured("cusum", params={"shift": 0.4})
+"""Watches how signals move: only large changes are told, and it takes a tenth of what the scan keeps."""
 
 _PENDING = (
     ("changed", np.bool_),
@@ -67,7 +74,9 @@ class Watch:
 
     ``declared`` are the configured fields of the subject; ``detectors``, ``budget`` and ``min_effect`` the
     model's. ``start``: of the first slice that it may be told, in ms. ``period``: since when these signals
-    have been learned, where that is to go on; else the reference is what they are compared with.
+    have been learned, where that is to go on; else the reference is what they are compared with. ``moves``:
+    it is watched, too, how they move from slice to slice, where the scan keeps a budget. ``whole``: the
+    reference is that of all slices that are learned from.
     """
 
     def __init__(
@@ -77,17 +86,27 @@ class Watch:
         declared: Mapping[str, Signal],
         start: int = 0,
         period: Period | None = None,
+        *,
+        moves: bool = False,
+        whole: bool = False,
     ) -> None:
         self.reference = reference
+        self._whole = whole
         self._model = model
         self._slice_ms = model.slice_ms
         more = [distribution.Distribution()] if any(one.name == "ks" for one in model.detectors) else []
         self._measures = [check(reference, model.min_effect, declared) for check in (*ALL, *more)]
         self.scores: list[Score] = [score for measure in self._measures for score in measure.scores]
+        self._movement: Movement | None = None
+        self._levels = len(self.scores)
+        if moves and any(one.name == "scan" and "run_length" not in one.params for one in model.detectors):
+            movement = Movement(self.scores, model.min_effect)
+            self._movement = movement if movement.scores else None
+            self.scores += movement.scores
         self._dead = np.array([score.dead for score in self.scores])
         centers = {name: field.center for name, field in declared.items() if field.center is not None}
         self._history = History(reference, centers)
-        self._course = Course(len(self.scores), self._slice_ms)
+        self._course = Course(self._levels, self._slice_ms)
         groups = sorted({(score.signal, score.check) for score in self.scores})
         self._group_names = groups
         numbers = {group: number for number, group in enumerate(groups)}
@@ -100,15 +119,25 @@ class Watch:
         # Until it is told of others, the budget is its own.
         self._slices = model.budget.slices_between(model.slice_ms) * max(len(reference.kinds), 1)
         said = [[score[:4] for score in self.scores], [one.entry() for one in model.detectors]]
+        # Holidays are added year by year, and what was learned stays; by another clock it would not.
+        said += [[model.timezone]] if model.timezone else []
         self._watching = blake2b(repr(said).encode(), digest_size=8).hexdigest()
         self._period = period
-        baseline = self._measure(reference.summary)
+        baseline = self._of_levels(reference.summary)
+        if self._movement is not None:
+            baseline = concatenate([baseline, self._movement.nothing])
         known = baseline if period is None else None
         # Of an end by a number of events it is not known how long that takes.
         season = period is not None and (model.learn.ms is None or model.learn.ms >= SEASON_MS_MIN)
         self._watchers = [
             Watcher(one, self.scores, self._slice_ms, start, known, season=season) for one in model.detectors
         ]
+        if self._movement is not None:
+            moving = Watcher(_MOVING, self.scores, self._slice_ms, start, known, season=False, check=NAME)
+            self._watchers.append(moving)
+        self._calendar = Calendar.of(model.timezone or "", model.holidays)
+        for watcher in self._watchers:
+            watcher.follow(self._calendar)
         self._compare(baseline, reference.summary.rows)
         self._share_out()
         if period is None:
@@ -124,8 +153,17 @@ class Watch:
             watcher.compare(baseline, self._sd)
 
     def _begin(self) -> None:
-        for watcher in self._watchers:
+        for watcher in self._watchers[: len(self._model.detectors)]:
             watcher.begin(self._baseline)
+        self._begin_moving()
+
+    def _begin_moving(self) -> None:
+        """As soon as enough is known of how signals move."""
+        if (movement := self._movement) is None or movement.begun:
+            return
+        movement.begun = self._period is None and movement.slices >= SLICES_MIN
+        if movement.begun:
+            self._watchers[-1].begin(self._baseline)
 
     @property
     def learning(self) -> bool:
@@ -142,13 +180,18 @@ class Watch:
     def _share_out(self) -> None:
         """Slices without events raise nothing, so those that have some may raise more."""
         kept = [watcher for watcher in self._watchers if watcher.keeps_budget]
+        slices, part = self._slices * self._pace.share, 0.0
+        if self._movement is not None:
+            part = MOVEMENT
+            kept.pop().rate(slices / part)
         for watcher in kept:
-            watcher.rate(self._slices * self._pace.share * len(kept))
+            watcher.rate(slices * len(kept) / (1.0 - part))
 
     @property
     def detectors(self) -> list[tuple[Detector, list[Score]]]:
-        """In the order of the configuration, each with the scores that are its signals."""
-        return [(watcher.detector, watcher.scores) for watcher in self._watchers]
+        """Those of the configuration, in its order, each with the scores that are its signals."""
+        levels = self._watchers[: len(self._model.detectors)]
+        return [(watcher.detector, watcher.scores) for watcher in levels]
 
     @property
     def unwatchable(self) -> list[str]:
@@ -172,11 +215,15 @@ class Watch:
             steady = watcher.without_season(steady)
         self._pending["n"] += steady.n
         self._pending["total"] += steady.n * steady.mean
-        self._course.add(start, steady.n, np.where(steady.n > 0, steady.n * steady.mean, 0.0))
+        total = np.where(steady.n > 0, steady.n * steady.mean, 0.0)
+        self._course.add(start, steady.n[: self._levels], total[: self._levels])
         for number, watcher in reversed(list(enumerate(self._watchers))):
             changes = watcher.update(seen if watcher.takes_off_season else steady)
             if changes is not None:
                 self._note(number, changes, start)
+        if self._movement is not None and not self._movement.begun:
+            self._compare(self._baseline + self._movement.only(seen), self._rows)
+            self._begin_moving()
         return self._judge(start, steady.n)
 
     def _learn(self, period: Period, seen: Observations, summary: Summary) -> None:
@@ -184,16 +231,30 @@ class Watch:
         for watcher in self._watchers:
             if watcher.learns:
                 watcher.update(seen)
-        self._compare(self._baseline + seen, self._rows + summary.rows)
-        self._history.learn(summary)
+        if self._whole:
+            more = seen if self._movement is None else self._movement.only(seen)
+            self._compare(self._baseline if self._movement is None else self._baseline + more, self._rows)
+        else:
+            self._compare(self._baseline + seen, self._rows + summary.rows)
+            self._history.learn(summary)
         self._period, end = period, self._last + self._slice_ms
         if period.holds(end, self._model.learn):
+            self.settle(end)
+
+    def settle(self, end: int) -> None:
+        """What was learned until ``end`` is what is watched against, if that is not so already."""
+        if self._period is not None:
             self._period = None
             self._pace.settle(end, self._slice_ms)
             self._share_out()
             self._begin()
 
     def _measure(self, summary: Summary) -> Observations:
+        """The next slice."""
+        seen = self._of_levels(summary)
+        return seen if self._movement is None else concatenate([seen, self._movement.follow(seen)])
+
+    def _of_levels(self, summary: Summary) -> Observations:
         return concatenate([measure.measure(summary) for measure in self._measures])
 
     def _note(self, number: int, changes: Changes, start: int) -> None:
@@ -221,12 +282,29 @@ class Watch:
         n = np.maximum(pending["n"], 1.0)
         effect = pending["total"] / n - self._baseline.mean
         beyond = changed & (np.abs(effect) - self._dead > NOISE_SDS * self._sd / np.sqrt(n))
+        if self._movement is not None:
+            beyond = self._lasting(self._movement, beyond, start)
         firing = self._still_told(effect, beyond, seen)
         groups = np.unique(self._group[beyond])
         return [
             self._finding(np.flatnonzero(beyond & (self._group == group)), effect, start)
             for group in groups[~firing[groups]]
         ]
+
+    def _lasting(self, movement: Movement, beyond: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
+        """``beyond`` without what is no change of a movement: what did not last, or is told to have drifted.
+
+        That is forgotten, so that what comes later does not count from it.
+        """
+        pending, moves = self._pending, np.arange(len(beyond)) >= self._levels
+        signals = np.array([score.signal for score in self.scores])
+        drifting = np.isin(signals, signals[~moves & (beyond | (pending["told"] != 0))])
+        least = np.concatenate((np.zeros(self._levels, np.int64), movement.lasts)) * self._slice_ms
+        lasted = start - pending["since"] >= least
+        over = moves & (pending["told"] == 0) & (drifting | (lasted & ~beyond))
+        pending["changed"][over] = False
+        found: NDArray[np.bool_] = beyond & ~(moves & (drifting | ~lasted))
+        return found
 
     def _still_told(self, effect: Float64s, beyond: NDArray[np.bool_], seen: Float64s) -> NDArray[np.bool_]:
         """Per group, whether what was told of it still holds. Where it does not, it is forgotten."""
@@ -268,21 +346,26 @@ class Watch:
             detector=self._watchers[int(pending["detector"][at])].name,
             statistic=float(pending["statistic"][at]),
             threshold=float(pending["threshold"][at]),
-            contributors=tuple(
-                Contributor(
-                    self.scores[other].name,
-                    float(reference_mean[other]),
-                    float(reference_mean[other] + effect[other]),
-                )
-                for other in order[1:]
-            ),
+            contributors=self._also(at, order[1:], effect),
             shape=shape,
+        )
+
+    def _also(self, at: int, others: list[int], effect: np.ndarray) -> tuple[Contributor, ...]:
+        """What moved with the one that is told. Of a movement all that is known of it, as it was of late."""
+        level, now = self._baseline.mean, self._baseline.mean + effect
+        if self._movement is not None and at >= self._levels:
+            others = [other for other in self._movement.of(at - self._levels, self._levels) if other != at]
+            now = np.concatenate([np.zeros(self._levels), self._movement.recent])
+        return tuple(
+            Contributor(self.scores[other].name, float(level[other]), float(now[other])) for other in others
         )
 
     def _began(self, at: int) -> tuple[int, int, int, Shape | None]:
         """Since when, earliest and latest: by the course, where that was gradual, or where a detector has one
         level for ever, and may tell late of what began long ago; else as the detector says."""
         since, earliest, latest = (int(self._pending[name][at]) for name in ("since", "earliest", "latest"))
+        if at >= self._levels:
+            return since, earliest, latest, None
         blocks = self._course.of(at)
         found = onset(blocks, since, self._calm(at, blocks.take(blocks.end <= since)))
         if found is None:
@@ -320,14 +403,48 @@ class Watch:
             "baseline": [self._rows, baseline.n, baseline.mean, baseline.m2],
             "period": None if period is None else [period.start, period.rows],
             "pace": [self._slices, *self._pace.snapshot()],
+            "movement": None if self._movement is None else self._movement.snapshot(),
         }
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any], model: ModelConfig, declared: Mapping[str, Signal]) -> Watch:
+    def of_file(
+        cls,
+        reference: Reference,
+        movements: Mapping[str, Any],
+        model: ModelConfig,
+        declared: Mapping[str, Signal],
+        start: int,
+    ) -> Watch:
+        """Watches from ``start`` on, with what a snapshot says of how signals move. Where that is of other
+        scores or detectors than are configured now, it is learned from what comes."""
+        watch = cls.restore({**movements, "reference": reference.snapshot()}, model, declared, moves=True)
+        known = watch.resumes(movements, start)
+        return watch if known else cls(reference, model, declared, start, moves=True)
+
+    def resumes(self, movements: Mapping[str, Any], start: int) -> bool:
+        """Whether it was restored from what is watched now. Then the next slice begins at ``start``."""
+        if self._watching != movements["watching"]:
+            return False
+        self._last = start - self._slice_ms
+        self._pace = Pace(start, share=self._pace.share)
+        for watcher in self._watchers:
+            watcher.resume(start)
+        self._share_out()
+        return True
+
+    @classmethod
+    def restore(
+        cls,
+        state: Mapping[str, Any],
+        model: ModelConfig,
+        declared: Mapping[str, Signal],
+        *,
+        moves: bool = False,
+    ) -> Watch:
         """As it was. If scores or detectors are others now, by the configuration, they begin anew."""
         period = None if state["period"] is None else Period(*state["period"])
         start = state["last"] + model.slice_ms
-        watch = cls(Reference.restore(state["reference"]), model, declared, start, period)
+        watch = cls(Reference.restore(state["reference"]), model, declared, start, period, moves=moves)
         watch._history.restore(state["history"])
         if watch._watching != state["watching"]:
             return watch
@@ -337,8 +454,11 @@ class Watch:
         watch._pace = Pace.restore(pace)
         for watcher, saved in zip(watch._watchers, state["detectors"], strict=True):
             watcher.detector = detectors.restore(saved)
+            watcher.follow(watch._calendar)
         watch._pending = {name: state["pending"][name] for name, _ in _PENDING}
-        watch._course = Course.restore(state["course"], len(watch.scores), model.slice_ms)
+        watch._course = Course.restore(state["course"], watch._levels, model.slice_ms)
+        if watch._movement is not None:
+            watch._movement.restore(state["movement"])
         return watch
 
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stream_monitor import detectors
-from stream_monitor.checks import distribution
+from stream_monitor.checks import distribution, movement
 from stream_monitor.checks.base import Observations, Score, Unit
 from stream_monitor.checks.numeric import follows
 from stream_monitor.checks.shares import shares
 from stream_monitor.detectors import Ks, Seasonal
 from stream_monitor.detectors.base import Changes, Detector, Learns
 from stream_monitor.detectors.noise import Noise
+from stream_monitor.detectors.season_calendar import Calendar
 from stream_monitor.events import Float64s, Int64s
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 LEARN = frozenset({"scan", "cusum", "ewma", "eprocess", "ks"})
 """Detectors that learn from slices as they come, how far a level moves by itself, and keep the budget."""
+APART = frozenset({distribution.NAME, movement.NAME})
+"""Checks whose scores have a detector of their own."""
 SEASONAL: dict[str, type[Seasonal]] = {"scan": Seasonal, "ks": Ks}
 """Those that learn a season, too."""
 
@@ -32,7 +35,7 @@ class Watcher:
 
     ``reference``: what they are compared with, where that is known; None: it is learned from what comes,
     until ``begin``. ``start``: of the first slice, in ms. ``season``: whether that takes long enough to learn
-    one, for which more is kept.
+    one, for which more is kept. ``check``: whose scores it is for, of those APART; "": as it is configured.
     """
 
     def __init__(
@@ -44,10 +47,14 @@ class Watcher:
         reference: Observations | None,
         *,
         season: bool,
+        check: str = "",
     ) -> None:
         self.name = str(configured.river or configured.name)
-        edges = np.array([score.check == distribution.NAME for score in scores], np.bool_)
-        self.at: Int64s = np.flatnonzero(edges == (configured.name == "ks"))
+        only = check or {"ks": distribution.NAME}.get(configured.name, "")
+        self.at: Int64s = np.array(
+            [at for at, one in enumerate(scores) if (one.check if one.check in APART else "") == only],
+            np.int64,
+        )
         """Places of the scores that it watches."""
         self.scores = [scores[at] for at in self.at.tolist()]
         self.learns = configured.name in LEARN
@@ -116,6 +123,18 @@ class Watcher:
         else:
             # What comes first is compared with the reference, and not only with what came before it.
             self.update(reference)
+
+    def follow(self, calendar: Calendar) -> None:
+        """Seasons go by it."""
+        if isinstance(self.detector, Seasonal):
+            self.detector.follow(calendar)
+
+    def resume(self, start: int) -> None:
+        """The next slice begins at ``start``; levels may move as far as is configured now."""
+        if isinstance(self.detector, Learns):
+            self.detector.dead = np.array([score.dead for score in self.scores]) / self._scale[1]
+        if isinstance(self.detector, Seasonal):
+            self.detector.resume(start)
 
     def rate(self, slices: float) -> None:
         """From now on no signal raises more than one false alarm in so many slices with events."""

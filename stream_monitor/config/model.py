@@ -23,17 +23,20 @@ from stream_monitor.config.section import Section, refuse
 from stream_monitor.config.values import (
     DAY_MS,
     DURATION,
+    Day,
     PositiveDuration,
     Range,
     SegmentField,
     SliceLength,
     Time,
+    TimeZone,
     duration_ms,
     duration_text,
     lasting,
 )
 
 SIGNALS_MAX = 4_096
+HOLIDAYS_MAX = 1_000
 SEGMENTS_MAX = 8
 """Each costs the statistics of a model once more."""
 
@@ -135,6 +138,18 @@ class MinEffect(Section):
     rate: float = Field(
         default=0.02, ge=0, le=1, description="Change of a rate (missing, wrong type, out of range)."
     )
+    memory: float = Field(
+        default=0.15,
+        ge=0,
+        description="Change of how far neighbouring slices resemble each other, from none to all 1 "
+        "(0.15: of a correlation from 0 to .29); 2: none is told.",
+    )
+    variation: float = Field(
+        default=0.7,
+        ge=0,
+        description="Change of how far neighbouring slices differ: natural logarithm of the factor of their "
+        "squared differences (0.7: they differ 1.4 times as much).",
+    )
 
 
 class Budget(Section):
@@ -160,6 +175,14 @@ class ModelConfig(Section):
     learn_from: Time = Field(
         default=0,
         description="What was learned before this time is forgotten, and learned anew from here on.",
+    )
+    timezone: TimeZone | None = Field(
+        default=None, description="Whose hours and days seasons go by; without it those of UTC."
+    )
+    holidays: list[Day] = Field(
+        default_factory=list,
+        max_length=HOLIDAYS_MAX,
+        description="Days there that are judged by the season as the nearest Sunday is.",
     )
     reference: File | None = Field(default=None, description="A file that `stream-monitor profile` wrote.")
     labels: dict[str, str] = Field(default_factory=dict, description="Reach the alerts: team, runbook.")

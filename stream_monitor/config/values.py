@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from stream_monitor.config.section import refuse
 from stream_monitor.times import epoch_ms
@@ -95,6 +97,34 @@ def time_ms(value: object) -> int:
     return found
 
 
+def zone_name(value: object) -> str:
+    """The name of a time zone that this host has."""
+    try:
+        return ZoneInfo(value if isinstance(value, str) else "").key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        refuse('a time zone such as "Europe/Berlin" (where the host has none: pip install tzdata)', value)
+
+
+def day_number(value: object) -> int:
+    """Days since 1970."""
+    try:
+        return (date.fromisoformat(value if isinstance(value, str) else "") - date(1970, 1, 1)).days
+    except ValueError:
+        refuse("a day such as 2026-12-25", value)
+
+
+def day_text(value: int) -> str:
+    """As the configuration writes it."""
+    return (date(1970, 1, 1) + timedelta(days=value)).isoformat()
+
+
+TimeZone = Annotated[str, BeforeValidator(zone_name)]
+Day = Annotated[
+    int,
+    PlainValidator(day_number),
+    PlainSerializer(day_text),
+    WithJsonSchema({"type": "string", "format": "date"}),
+]
 _TIME_SCHEMA = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "integer", "minimum": 0}]}
 Time = Annotated[int, BeforeValidator(time_ms), WithJsonSchema(_TIME_SCHEMA)]
 

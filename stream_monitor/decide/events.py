@@ -96,8 +96,16 @@ class EventJudge:
         if stream not in watched.subjects:
             # The file is of all events: a segment is another thing by nature, and learns what it is.
             file = None if stream.segment else self._references.of(stream.model)
-            reference = None if file is None else file.subjects[name]
-            watched.subjects[stream] = Subject(config, getattr(config, name), reference, start)
+            watched.subjects[stream] = Subject(
+                config,
+                getattr(config, name),
+                None if file is None else file.subjects[name],
+                start,
+                moves=not stream.segment,
+                movements=None
+                if file is None or file.movements is None
+                else file.movements.watches.get(name),
+            )
         severity = "ticket" if stream.role == "shadow" else config.severity
         for finding in watched.subjects[stream].close(start, summary):
             yield Alert(
@@ -128,6 +136,6 @@ class EventJudge:
         for names, seen, subject in state:
             stream = Stream(*names)
             declared = config.features if stream.of_features else config.outputs
-            watched.subjects[stream] = Subject.restore(subject, config, declared)
+            watched.subjects[stream] = Subject.restore(subject, config, declared, moves=not stream.segment)
             watched.seen[stream] = seen
         self._models[model] = watched

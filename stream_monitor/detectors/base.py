@@ -94,7 +94,12 @@ class Detector(Protocol):
 
 @runtime_checkable
 class Learns(Detector, Protocol):
-    """A detector that learns how signals move by themselves, and keeps a run length."""
+    """A detector that learns how signals move by themselves, and keeps a run length.
+
+    ``dead`` (S,): so far a level may move; it counts from the next ``rate`` on.
+    """
+
+    dead: Float64s
 
     def begin(self) -> None:
         """What was seen was healthy: watch from the next slice on, as soon as enough is known."""

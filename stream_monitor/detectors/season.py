@@ -15,17 +15,18 @@ from stream_monitor.detectors.season_hours import HOUR_MS
 class Season:
     """Of S signals, in waves: whole ones to a period, of at most K kinds; arrays (S,) and (K, S).
 
-    ``period`` in hours since 1970, UTC; 0: there is no season. The signal is off its ``level`` by the sum
-    over k = 1, .. K of ``cosine`` cos(k a) + ``sine`` sin(k a), where a turns once a period. ``variance`` is
-    that of such a wave as an estimate. Waves have no mean: a season says nothing about the level.
+    ``period`` in hours since 1970, of a calendar; 0: there is no season. The signal is off its ``level`` by
+    the sum over k = 1, .. K of ``cosine`` cos(k a) + ``sine`` sin(k a), where a turns once a period.
+    ``variance`` is that of such a wave as an estimate. Waves have no mean: a season says nothing about the
+    level.
 
     Smooth: an hour is no step. What is known by the hour of the day or of the week only (a hard edge, as at
-    the opening of a shop) is rounded off over about an hour. Hours are those of UTC: when clocks change,
-    people's seasons move by an hour against it, and stay there until the season is learned again. A holiday
-    is a day on which the season is not what it was. Neither is known here: both are told as changes where
-    the signal then is beyond what noise and ``dead`` allow. Measured, a season of 1 sd of a slice (5 minutes,
-    independent noise) that comes an hour late: 19 times the budget; with a dead zone of .15 sd 1.6 times, of
-    .3 sd a tenth. Of .3 sd, or in noise that remembers (AR .9): within the budget.
+    the opening of a shop) is rounded off over about an hour. Where hours are those of UTC and
+    clocks change, people's seasons move by an hour against it, and stay there until the season is learned
+    again; a holiday is a day on which the season is not what it was. What a calendar does not know is told
+    as a change where the signal then is beyond what noise and ``dead`` allow. Measured, a season of 1 sd of
+    a slice (5 minutes, independent noise) that comes an hour late: 19 times the budget; with a dead zone of
+    .15 sd 1.6 times, of .3 sd a tenth. Of .3 sd, or in noise that remembers (AR .9): within the budget.
     """
 
     period: Int64s

@@ -13,6 +13,7 @@ from stream_monitor.detectors.learner import Learner, part_of, prefixed
 from stream_monitor.detectors.learning import STEPS_MAX, Learned, Learning
 from stream_monitor.detectors.noise import Noise, noise_of
 from stream_monitor.detectors.season import Season
+from stream_monitor.detectors.season_calendar import Calendar
 from stream_monitor.detectors.season_fit import season_of
 from stream_monitor.detectors.season_hours import HOUR_MS, WEEK, Hours
 from stream_monitor.detectors.sums import SIZES
@@ -22,7 +23,8 @@ LEAST = 0.1
 
 
 class SeasonLearner(Learner):
-    """A learner that knows the time: slices are of ``slice_ms``, that of index 0 begins at ``start_ms``.
+    """A learner that knows the time: slices are of ``slice_ms``, that of index 0 begins at ``start_ms``, and
+    seasons go by ``calendar``.
 
     Signals in which it sees no season are learned as by a Learner, to the bit. Memory: 26 KB a signal more
     until all are watched, 2 KB after.
@@ -44,12 +46,14 @@ class SeasonLearner(Learner):
         self.slice_ms, self.start_ms = slice_ms, start_ms
         self.season = Season.none(signals)
         self.hours = Hours(signals)
+        self.calendar = Calendar()
         self._learning = Learning(signals, further=1)
         self._since = 0
 
     def steady(self, current: int, n: Float64s, mean: Float64s) -> tuple[Float64s, Float64s]:
         """The slice as it would be without season."""
         self._since = current * self.slice_ms
+        self._since += self.calendar.ahead(self.start_ms + self._since)
         if not self.season.period.any():
             return n, mean
         return _less(
@@ -101,6 +105,8 @@ class SeasonLearner(Learner):
             **super().snapshot(),
             "slice_ms": self.slice_ms,
             "start_ms": self.start_ms,
+            "zone": self.calendar.zone,
+            "holidays": np.array(sorted(self.calendar.holidays), np.int64),
             **prefixed({"season": self.season.snapshot(), "hours": self.hours.snapshot()}),
         }
 
@@ -109,6 +115,7 @@ class SeasonLearner(Learner):
         """Raises FormatError, KeyError, TypeError or ValueError if it is no snapshot of one."""
         learner = super().restore(snapshot)
         learner.slice_ms, learner.start_ms = int(snapshot["slice_ms"]), int(snapshot["start_ms"])
+        learner.calendar = Calendar.of(str(snapshot["zone"]), snapshot["holidays"].tolist())
         learner.season = Season.restore(part_of(snapshot, "season"))
         learner.hours = Hours.restore(part_of(snapshot, "hours"))
         return learner

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from stream_monitor.detectors.base import Float64s, Int64s
 from stream_monitor.detectors.scan import Scan
 from stream_monitor.detectors.season import Season
+from stream_monitor.detectors.season_calendar import Calendar
 from stream_monitor.detectors.season_learner import SeasonLearner
 
 
@@ -25,8 +26,8 @@ class Seasonal(Scan):
     A rate is not moved but stretched, for its noise goes with its level: events count for more in hours in
     which more of them are hits (of rates above a half: misses).
 
-    A clock that changes by an hour, or a holiday, is a change of the signal: it is told, if the season is
-    then off by more than noise and ``dead``. See Season.
+    Hours are those of ``follow``; without it those of UTC, and a clock that changes by an hour, or a holiday,
+    is a change of the signal: it is told, if the season is then off by more than noise and ``dead``.
 
     slice_ms: of a slice. start_ms: when the first one begins, since 1970; from there on it counts slices,
     also those without events. The rest: as the scan.
@@ -56,6 +57,19 @@ class Seasonal(Scan):
     def season(self) -> Season:
         """What was learned."""
         return self._learner.season
+
+    @property
+    def calendar(self) -> Calendar:
+        """Seasons go by it."""
+        return self._learner.calendar
+
+    def follow(self, calendar: Calendar) -> None:
+        """From the next slice on."""
+        self._learner.calendar = calendar
+
+    def resume(self, start_ms: int) -> None:
+        """The next slice begins at ``start_ms``, whichever was the last one."""
+        self._learner.start_ms = start_ms - (self._current + 1) * self._learner.slice_ms
 
     def without_season(self, n: Float64s, mean: Float64s) -> tuple[Float64s, Float64s]:
         """The next slice, less its season."""

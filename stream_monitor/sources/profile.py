@@ -12,7 +12,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from stream_monitor.quality.measures import Measures
 from stream_monitor.reference import SUBJECTS, Kind, Reference, ReferenceFile
 from stream_monitor.sources.files import read
 from stream_monitor.sources.holdout import holdout
+from stream_monitor.sources.profile_season import Learned, learned
 from stream_monitor.summary.codes import BINS, EXPONENT_MAX, bin_value
 from stream_monitor.summary.grid import Grid
 from stream_monitor.summary.shape import Kind as Subject
@@ -49,18 +50,25 @@ class Profile:
     rejected: Counter[str]
     others: Counter[str]
     """Rows of other models, by name."""
+    learned: Learned | None = None
+    """How its signals move, where that was asked for."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--config", type=Path, help="where an event keeps what; default: the default fields")
     parser.add_argument("--model", help="which one, where the file holds several")
+    parser.add_argument(
+        "--season",
+        action="store_true",
+        help="also how signals move from slice to slice, and their season; rows must be in order of time",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="NAME.profile")
 
 
 def main(args: Namespace) -> int:
     config = load_config(args.config) if args.config else parse_config({"predictions": {"topics": ["file"]}})
-    made = profile(args.file, config, args.model)
+    made = profile(args.file, config, args.model, season=args.season)
     try:
         made.file.write(args.out)
     except OSError as error:
@@ -70,11 +78,12 @@ def main(args: Namespace) -> int:
     return 0
 
 
-def profile(path: Path, config: Config, model: str | None = None) -> Profile:
+def profile(path: Path, config: Config, model: str | None = None, *, season: bool = False) -> Profile:
     """The reference that the live events of one model in a file make; outputs of all versions are pooled.
 
-    Equal for any order of the events. Raises InputError where the file cannot be read, holds no event of
-    the model, or several models and none was named. Memory: that of one summary.
+    Equal for any order of the events; with ``season`` how signals move is learned, in order of time.
+    Raises InputError where the file cannot be read, holds no event of the model, or several models and none
+    was named. Memory: that of one summary.
     """
     name = model or _first_model(path, config)
     # A reference is of all events.
@@ -99,7 +108,11 @@ def profile(path: Path, config: Config, model: str | None = None) -> Profile:
         summary = exact[subject].select(reference.kinds)
         references[subject] = Reference.of(summary, declared[subject], reference.grids)
     pairs, quality = holdout(path, config, name)
-    return Profile(name, ReferenceFile(references, pairs, quality), rejected, others)
+    file = ReferenceFile(references, pairs, quality)
+    found = learned(path, config, name, file) if season else None
+    if found is not None:
+        file = replace(file, movements=found.movements)
+    return Profile(name, file, rejected, others, found)
 
 
 def _first_model(path: Path, config: Config) -> str:
@@ -178,8 +191,18 @@ def _show(made: Profile, settings: ModelConfig) -> None:
     for output, measures in sorted(made.file.quality.items()):
         console.print(f"{made.model}: quality of {output} by {measures.n:,} labels", markup=False)
         console.print(_quality(measures))
+    if made.learned is not None:
+        console.print(_moves(made.model, made.learned), markup=False)
     for reason, count in sorted(made.rejected.items()):
         console.print(f"rejected, {reason}: {count:,}", markup=False)
+
+
+def _moves(model: str, learned: Learned) -> str:
+    seasons = ", ".join(f"{name} {hours} h" for name, hours in sorted(learned.seasons.items())) or "none"
+    said = f"{model}: how signals move, from {learned.slices:,} slices; seasons: {seasons}"
+    if learned.late:
+        said += f"; {learned.late:,} rows are out of order by more than `lateness` and in no slice"
+    return said
 
 
 def _table(reference: Reference, settings: ModelConfig) -> Table:

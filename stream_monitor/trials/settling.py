@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stream_monitor.checks import movement
 from stream_monitor.checks.base import Unit
 from stream_monitor.checks.numeric import BEYOND
 from stream_monitor.config import load_config
@@ -25,7 +26,8 @@ from stream_monitor.trials.verdict import Told
 
 ROUNDS = 3
 """So often a history is run again at the most."""
-MOST = 1.0
+MOST = {movement.MEMORY: 2.0, movement.VARIATION: 10.0}
+"""1 for all others."""
 OF_EVENTS = frozenset({"feature", "output"})
 """What labels say has minimum effects of its own."""
 
@@ -65,19 +67,21 @@ def raised_min_effect(of: Raised, alerts: Sequence[Told], now: Mapping[str, floa
             for name in fields_of(told):
                 peaks[name].append(told)
     fall = math.log(max(of.alerts / max(of.allowed or 0.0, 0.5), 1.0))
-    found = {name: _beyond(several, fall) for name, several in sorted(peaks.items())}
+    found = {name: _beyond(several, fall, MOST.get(name, 1.0)) for name, several in sorted(peaks.items())}
     return {name: value for name, value in found.items() if value > now[name]}
 
 
-def _beyond(peaks: Sequence[Told], fall: float) -> float:
+def _beyond(peaks: Sequence[Told], fall: float, most: float) -> float:
     """Rounded up to two digits."""
     dead = max(one.dead for one in peaks)
     excess = sum(max(abs(one.effect) - dead, 0.0) for one in peaks) / len(peaks)
-    return min(math.ceil(100.0 * (dead + fall * excess)) / 100.0, MOST)
+    return min(math.ceil(100.0 * (dead + fall * excess)) / 100.0, most)
 
 
 def fields_of(told: Told) -> list[str]:
     """Of MinEffect, those that its score is held against."""
+    if told.check == movement.NAME:
+        return [told.score]
     if told.unit == Unit.SHARE and told.score == "location":
         return ["location", "share"]
     if told.score == "location":
