@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -274,6 +275,21 @@ def test_killed_at_any_point_no_alert_is_lost_or_doubled(kafka: Cluster, tmp_pat
 
 def failpoints(point: str) -> str:
     return "" if point == "in_restore" else f"decide.{point}:3"
+
+
+def has_committed(pipeline: Pipeline, offset: int) -> bool:
+    return committed(pipeline) == offset
+
+
+def test_what_was_decided_is_committed_as_soon_as_nothing_comes(kafka: Cluster) -> None:
+    pipeline = one_partition(kafka, commit_interval="1h")
+    writer, log, written = Writer(pipeline.config, 0, partitions=1), Log(kafka), 0
+    with pipeline.running("decide"):
+        for second in range(3):
+            flush = writer.flush(*second_of("m", second, 1.0))
+            log.write(*flush)
+            written += len(flush)
+            wait_for(partial(has_committed, pipeline, written), "a commit, an hour before the next one")
 
 
 def ended_or_committed(process: subprocess.Popen[bytes], pipeline: Pipeline) -> bool:

@@ -23,7 +23,8 @@ class Codec(Protocol):
 class Format:
     """``make`` makes a codec for a configuration, of all signals or of those wanted.
 
-    ``records_max``: so many records make a batch whose columns stay in the processor's cache.
+    ``records_max``: so many records make a batch, enough to make little of what it costs by itself, and few
+    enough for its columns to stay in the processor's cache.
     """
 
     make: Callable[[Config, Wanted | None], Codec]

@@ -18,7 +18,7 @@ from stream_monitor.runtime.copies import as_copied
 from stream_monitor.runtime.decoding import Decoding, mapped
 from stream_monitor.runtime.input_topics import Topics, check_counts, check_retention, check_there, labels_of
 from stream_monitor.runtime.inputs import Inputs
-from stream_monitor.runtime.kafka import reader_properties
+from stream_monitor.runtime.kafka import CONSUME_MAX, reader_properties
 from stream_monitor.runtime.members import Member
 from stream_monitor.runtime.placement import check_placement
 from stream_monitor.runtime.positions import Owned
@@ -52,7 +52,7 @@ def join_parts(
     decoding = Decoding(codec.decode, places)
     inputs = Inputs(config, topics, member, watch, joins.clocks, metrics)
     history = history_ms(labels) + config.predictions.max_clock_skew_ms
-    properties, most = reader_properties(config), REREAD_FACTOR * records_max(config)
+    properties, most = reader_properties(config), REREAD_FACTOR * min(CONSUME_MAX, records_max(config))
 
     def catching_up(owned: Sequence[Owned], positions: Mapping[Source, Position]) -> CatchingUp:
         return CatchingUp(owned, positions, joins, decoding, properties, history, most, metrics)

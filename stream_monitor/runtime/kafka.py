@@ -17,7 +17,7 @@ SESSION_TIMEOUT_MS = 10_000
 """How long a worker that stops for good is missed; also the life of a transaction that it left open."""
 
 CONSUME_MAX = 1000
-"""Records a call of consume(): the working set of a batch then stays in the processor's cache."""
+"""Records a call of consume() where each of them costs much by itself."""
 
 _OURS = {
     "acks": "written records must be durable",

@@ -26,6 +26,7 @@ from stream_monitor.runtime.input_topics import Topics
 from stream_monitor.runtime.input_worker import InputWorker
 from stream_monitor.runtime.inputs import Inputs
 from stream_monitor.runtime.kafka import (
+    CONSUME_MAX,
     admin_properties,
     check_brokers,
     consumer_properties,
@@ -99,7 +100,7 @@ def _join(
 ) -> InputWorker:
     from stream_monitor.runtime.joining import join_parts  # noqa: PLC0415 (RocksDB is for this role alone)
 
-    member = Member(consumer_properties(config, JOIN, name), records_max(config))
+    member = Member(consumer_properties(config, JOIN, name), min(CONSUME_MAX, records_max(config)))
     task, inputs = join_parts(config, admin, member, metrics, topic_ids=not embedded)
     outbox = _outbox(JOIN, config, name, metrics, embedded=embedded)
     return InputWorker(config, task, inputs, member, outbox, metrics, health)
@@ -108,7 +109,7 @@ def _join(
 def _repartition(
     config: Config, name: str, admin: AdminClient, metrics: Metrics, health: Health, *, embedded: bool
 ) -> InputWorker:
-    member = Member(consumer_properties(config, REPARTITION, name), records_max(config))
+    member = Member(consumer_properties(config, REPARTITION, name), min(CONSUME_MAX, records_max(config)))
     outbox = _outbox(REPARTITION, config, name, metrics, embedded=embedded)
     return repartitioner(config, admin, member, outbox, metrics, health, topic_ids=not embedded)
 
