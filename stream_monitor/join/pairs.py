@@ -60,9 +60,7 @@ def _labels_of(values: Sequence[Any], quality: Mapping[str, Quality]) -> Columns
     else:
         code = np.arange(len(values))
     said = [label_of(value, quality) for value in values]
-    return Columns(
-        len(code), [Coded([one[place] for one in said], code) for place in range(len(quality))]
-    )
+    return Columns(len(code), [Coded([one[place] for one in said], code) for place in range(len(quality))])
 
 
 def _lacking(labels: Columns) -> int:
