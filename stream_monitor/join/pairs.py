@@ -97,7 +97,7 @@ def _segments_of(came: Changes) -> Sequence[tuple[str, ...]]:
 
 
 class Pairs:
-    """What elements change, until the next flush. Memory: 300 bytes a pair, and what cohorts take."""
+    """What elements change, until the next flush. Memory: 150 bytes a pair, and what cohorts take."""
 
     def __init__(self, config: Config) -> None:
         assert config.labels is not None
