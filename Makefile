@@ -27,7 +27,8 @@ bench: $(SET_UP)
 # The optional compiled kernel, built and held against the same loops in Python. Wants Rust.
 kernel: $(SET_UP)
 	$(BIN)/pip install --quiet --disable-pip-version-check ./native
-	$(BIN)/python -m pytest tests/test_codec_native.py tests/test_summary_native.py tests/test_runtime_decoding.py
+	$(BIN)/python -m pytest tests/test_codec_native.py tests/test_summary_native.py tests/test_runtime_decoding.py \
+		tests/test_codec_labels.py tests/test_join_encoding.py tests/test_join_joiner.py
 
 # Fails when a stage has come to cost 1.6 times what it did. Takes a few seconds.
 gate: $(SET_UP)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from stream_monitor.config import Labels
 from stream_monitor.events import Int64s, Source
+from stream_monitor.join import pool, table
 from stream_monitor.join.entries import Prediction
 from stream_monitor.join.joiner import Joiner
 from stream_monitor.join.matching import ELEMENTS_MAX, Change
@@ -30,6 +31,17 @@ from stream_monitor.runtime.store import Memory, RocksStore
 HORIZON_MS = 4_000
 P, Q, L, M = SOURCES = tuple(Source(topic, 3) for topic in ("p", "q", "l", "m"))
 MEMORY = Memory(2**20, 2**20)
+
+
+@pytest.fixture(params=["as it is", "tight"], autouse=True, scope="module")
+def _table(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A table that closes every gap, grows at every row and renews its heads at every write is no other."""
+    with pytest.MonkeyPatch.context() as patched:
+        if request.param == "tight":
+            patched.setattr(table, "_GAPS_MIN", -1)
+            patched.setattr(table, "HEADS_MAX", 0)
+            patched.setattr(pool, "_ROWS_MIN", 1)
+        yield
 
 
 def labels(policy: Literal["first", "last"] = "last") -> Labels:

@@ -81,14 +81,14 @@ impl<'a> Elements<'a> {
 fn integer(value: i64, room: &mut Vec<u8>) {
     let (mark, bytes) = match value {
         -32..=127 => return room.push(value as u8),
-        -128..=-1 => (0xd0, 1),
-        -32_768..=-1 => (0xd1, 2),
-        -2_147_483_648..=-1 => (0xd2, 4),
-        ..=-1 => (0xd3, 8),
-        0..=0xff => (0xcc, 1),
-        0..=0xffff => (0xcd, 2),
-        0..=0xffff_ffff => (0xce, 4),
-        0.. => (0xcf, 8),
+        -0x80..=-33 => (0xd0, 1),
+        -0x8000..=-0x81 => (0xd1, 2),
+        -0x8000_0000..=-0x8001 => (0xd2, 4),
+        ..=-0x8000_0001 => (0xd3, 8),
+        128..=0xff => (0xcc, 1),
+        0x100..=0xffff => (0xcd, 2),
+        0x1_0000..=0xffff_ffff => (0xce, 4),
+        0x1_0000_0000.. => (0xcf, 8),
     };
     room.push(mark);
     room.extend_from_slice(&value.to_be_bytes()[8 - bytes..]);

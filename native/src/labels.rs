@@ -5,7 +5,7 @@ use crate::string;
 use foldhash::fast::RandomState;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PyList};
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyList};
 use std::collections::HashMap;
 
 /// Models and values that are short, each made once.
@@ -16,6 +16,10 @@ const DIGITS_MAX: usize = 18;
 
 const NAMES: [&str; 4] = ["value", "time", "id", "model"];
 const MODEL: usize = 3;
+
+/// The fields of the labels that fit, by NAMES, empty where labels have none; the places of these labels, and
+/// of the others.
+type Decoded<'py> = (Vec<Bound<'py, PyList>>, Vec<usize>, Vec<usize>);
 
 /// Reads labels whose fields have top-level names of their own.
 #[pyclass]
@@ -39,13 +43,8 @@ impl LabelKernel {
         Ok(kernel)
     }
 
-    /// The fields of the labels that fit, by NAMES, empty where a field is not in them; and the places of those
-    /// and of the others.
-    fn decode<'py>(
-        &mut self,
-        py: Python<'py>,
-        values: &Bound<'py, PyList>,
-    ) -> PyResult<(Vec<Bound<'py, PyList>>, Vec<usize>, Vec<usize>)> {
+    /// Read values.
+    fn decode<'py>(&mut self, py: Python<'py>, values: &Bound<'py, PyList>) -> PyResult<Decoded<'py>> {
         let mut columns: [Vec<Py<PyAny>>; 4] = Default::default();
         let (mut fits, mut missed) = (Vec::with_capacity(values.len()), Vec::new());
         for (at, value) in values.iter().enumerate() {
@@ -102,9 +101,7 @@ impl LabelKernel {
             ("value" | "model", b'"') => {
                 let text = cursor.text()?;
                 let token = &cursor.data[start..cursor.at];
-                self.made(py, token, |room| {
-                    string(py, text.utf8(room)?).map(Py::into_any).or(Err(Misfit))
-                })
+                self.made(py, token, |room| string(py, text.utf8(room)?).map(Py::into_any).or(Err(Misfit)))
             }
             ("id" | "time" | "value", b'-' | b'0'..=b'9') => {
                 let number = cursor.number()?;
@@ -115,7 +112,7 @@ impl LabelKernel {
                 }
                 // Zero has a sign for some who read it.
                 let usable = NAMES[at] == "value" && number != 0.0;
-                usable.then(|| pyo3::types::PyFloat::new(py, number).into_any().unbind()).ok_or(Misfit)
+                usable.then(|| PyFloat::new(py, number).into_any().unbind()).ok_or(Misfit)
             }
             ("model", b'n') if cursor.take(b"null") => Ok(py.None()),
             ("value", b'n') if cursor.take(b"null") => Ok(py.None()),
@@ -153,5 +150,5 @@ fn whole(token: &[u8]) -> Fit<i64> {
 }
 
 fn true_or_false(py: Python<'_>, one: bool) -> Py<PyAny> {
-    pyo3::types::PyBool::new(py, one).to_owned().into_any().unbind()
+    PyBool::new(py, one).to_owned().into_any().unbind()
 }

@@ -4,8 +4,8 @@
 
 mod columns;
 mod dictionary;
-mod event;
 mod entries;
+mod event;
 mod fits;
 mod labels;
 mod layout;

@@ -43,8 +43,8 @@ class Kernel(Protocol):
     def __init__(self, names: list[tuple[str, str]]) -> None: ...
 
     def decode(self, values: list[bytes | None]) -> tuple[list[list[Any]], list[int], list[int]]:
-        """The fields of the labels that fit, in the order of _FIELDS and empty where they are not in them; and
-        the places of those, and of the others."""
+        """The fields of the labels that fit, in the order of _FIELDS and empty where labels have none; the
+        places of these labels, and of the others."""
 
 
 class LabelCodec:
@@ -52,8 +52,8 @@ class LabelCodec:
 
     Every record is judged alone, as JsonCodec does. One without a value (a tombstone) takes back the label
     of the id that is its key, at its Kafka timestamp; so does a label whose value is null. A label without
-    a model, or with an empty one, is for every model. ``config.labels`` must be set. ``native``: by the compiled
-    kernel where it is installed, which changes the cost and nothing else.
+    a model, or with an empty one, is for every model. ``config.labels`` must be set. ``native``: by the
+    compiled kernel where it is installed, which changes the cost and nothing else.
     """
 
     def __init__(self, config: Config, *, native: bool = True) -> None:

@@ -17,7 +17,6 @@ from stream_monitor.summary.segments import bound_slices
 from stream_monitor.summary.shape import Shape
 from stream_monitor.summary.summary import Summary
 
-
 _SIZE_RATIO = 8
 _SMALL_MAX = 1 << 16
 

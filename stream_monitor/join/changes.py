@@ -32,7 +32,7 @@ class Row(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Changes:
     """Pairs (n,) that come (``sign`` 1) or go (-1), of predictions of ``time`` with ``heads[head[i]]`` and
-    their ``numbers``, in the slice that holds ``at``. ``delay_ms`` is that of the label where it ``is_first``.
+    their ``numbers``, in the slice that holds ``at``. ``delay_ms``: of the label where it ``is_first``.
     """
 
     heads: Sequence[Head]
@@ -128,9 +128,7 @@ def _of_first(one: _First, heads: dict[Head, int]) -> Changes:
     n = len(one.ones)
     signs, is_first = np.ones(n, np.int64), np.ones(n, np.bool_)
     head = np.array(codes, np.int64)[at]
-    return Changes(
-        (), head, one.ones.numbers, one.values, one.time, one.at, signs, one.delay_ms, is_first
-    )
+    return Changes((), head, one.ones.numbers, one.values, one.time, one.at, signs, one.delay_ms, is_first)
 
 
 def _code(head: Head, heads: dict[Head, int]) -> int:

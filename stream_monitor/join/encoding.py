@@ -81,7 +81,7 @@ def of_prediction(topic: str, head: Head) -> Pieces:
 
 
 def of_label(topic: str, model: str | None) -> Pieces:
-    """The pieces of a label, whose integers are ``offset``, ``row``, ``clock`` and ``lag``; its value ends it."""
+    """The pieces of a label, whose integers are offset, row, clock and lag; its value ends it."""
     return [_begin(Label, 2) + _encode(topic), _encode(model)]
 
 
@@ -92,8 +92,8 @@ def tails_of(values: Sequence[Any]) -> list[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Lone:
-    """Entries that are one element alone: their places ``at`` (n,); what is ``integers``, ``numbers`` and a value
-    in a Part; and of each which of ``ones``, elements of the same head, is an example."""
+    """Entries that are one element alone: their places ``at`` (n,); what of them is ``integers`` and
+    ``numbers`` in a Part, and their values; and which of ``ones`` has the same head as each."""
 
     at: Sequence[int]
     head: Int64s
@@ -157,7 +157,7 @@ def _cut(before: bytes, template: Any) -> Pieces:
         if item is SLOT:
             pieces.append(b"")
         elif isinstance(item, ByClass):
-            pieces[-1] += _head_of({name: None for name in item.names})
+            pieces[-1] += _head_of(dict.fromkeys(item.names))
             for name in item.names:
                 pieces[-1] += _encode(name)
                 pieces.append(b"")

@@ -83,9 +83,7 @@ class Joiner:
             head = rows.heads[rows.head[i]]
             inputs = fill(head.template, rows.numbers[i].tolist())
             model, version, role = head.stream
-            one = Prediction(
-                rows.source.topic, since, lag, model, version, role, head.segments, inputs
-            )
+            one = Prediction(rows.source.topic, since, lag, model, version, role, head.segments, inputs)
             known = self._known(key, arrived)
             joinable[i] = self._meet_labels(key, int(arrived.bucket[i]), one, known, outcome)
         outcome.predicted(rows, joinable)
@@ -191,9 +189,7 @@ class Joiner:
         models = {kind: self._table.heads[kind].models(head) for kind, head in heads.items()}
         plain &= (models[LABEL] == FOR_EVERY_MODEL) | (models[LABEL] == models[PREDICTION])
         withdraws = (
-            arrived.columns["withdraws"][lone]
-            if mine == LABEL
-            else is_none(pool.take("value", numbers))
+            arrived.columns["withdraws"][lone] if mine == LABEL else is_none(pool.take("value", numbers))
         )
         return np.asarray(plain & ~withdraws)
 

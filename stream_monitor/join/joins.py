@@ -32,8 +32,8 @@ class Joins:
 
     ``topics``: all that are joined, where they are not those of the configuration. What ``add`` takes must be
     of partition numbers that are open. What adds or writes may raise StoreDamagedError, as the store does;
-    ``discard`` and going back have to follow. Memory: 600 bytes of each row since the last commit, as much of
-    RECENT_MAX ids that wait, 300 of each pair, and what the stores take.
+    ``discard`` and going back have to follow. Memory: 300 bytes of each row since the last commit, as much of
+    RECENT_MAX ids that wait, 150 of each pair, and what the stores take.
     """
 
     def __init__(self, config: Config, topics: Sequence[str] | None = None) -> None:

@@ -36,8 +36,8 @@ class One(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Columns of n: each has the topic and the Head ``heads[head[i]]``, to which more may be added, and as many
-    of ``numbers`` (n, most of a template) as its template has slots."""
+    """Columns of n: each has the topic and the Head ``heads[head[i]]``, to which more may be added, and as
+    many of ``numbers`` (n, most of a template) as its template has slots."""
 
     heads: Sequence[tuple[str, Head]]
     head: Int64s

@@ -60,9 +60,7 @@ def _labels_of(values: Sequence[Any], quality: Mapping[str, Quality]) -> Columns
     else:
         code = np.arange(len(values))
     said = [label_of(value, quality) for value in values]
-    return Columns(
-        len(code), [Coded([one[place] for one in said], code) for place in range(len(quality))]
-    )
+    return Columns(len(code), [Coded([one[place] for one in said], code) for place in range(len(quality))])
 
 
 def _lacking(labels: Columns) -> int:
@@ -99,7 +97,7 @@ def _segments_of(came: Changes) -> Sequence[tuple[str, ...]]:
 
 
 class Pairs:
-    """What elements change, until the next flush. Memory: 300 bytes a pair, and what cohorts take."""
+    """What elements change, until the next flush. Memory: 150 bytes a pair, and what cohorts take."""
 
     def __init__(self, config: Config) -> None:
         assert config.labels is not None

@@ -21,8 +21,8 @@ OfPredictions = {"numbers": np.float64}
 
 
 class Pool:
-    """Rows by number, from 0 on. ``key``: of the id. ``waits``: it is all that is known of its id; ``new``: it
-    is not written yet. Memory: some 120 bytes a row, and its id."""
+    """Rows by number, from 0 on. ``key``: of the id. ``waits``: it is all that is known of its id; ``new``:
+    it is not written yet. Memory: some 100 bytes a row, and its id."""
 
     def __init__(self, columns: Mapping[str, type[np.generic]]) -> None:
         self._kinds: dict[str, type[Any]] = {

@@ -63,8 +63,8 @@ class Rows:
 
 @dataclass(slots=True)
 class PredictionRows(Rows):
-    """Predictions, in (offset, row) order within each stream. Row i has ``heads[head[i]]``, and of ``numbers``
-    (n, most of a template) as many as its template has slots."""
+    """Predictions, in (offset, row) order within each stream. Row i has ``heads[head[i]]``, and as many of
+    ``numbers`` (n, most of a template) as its template has slots."""
 
     heads: Sequence[Head]
     head: Int64s

@@ -19,7 +19,7 @@ import numpy as np
 
 from stream_monitor.events import Int64s, Source
 from stream_monitor.join import encoding, pool
-from stream_monitor.join.entries import Element, Elements, Label, Prediction, decode, encode
+from stream_monitor.join.entries import Element, Elements, decode, encode
 from stream_monitor.join.pool import Pool
 from stream_monitor.join.rows import Head, LabelRows, PredictionRows
 from stream_monitor.join.store import Entry, Found, Key, Position, Store
@@ -133,8 +133,8 @@ class Table:
     # What is known
 
     def look_up(self, keys: Sequence[Key], likely: Kind) -> tuple[Int64s, Found]:
-        """Of each what is known: UNKNOWN, ODD, or the number of its one element, which is ``likely`` in the pool
-        of that kind. And what the store had of them. Cost: 0.1 us where it is here, else that of the store."""
+        """Of each what is known: UNKNOWN, ODD, or the number of its one element, which is ``likely``, in the
+        pool of that kind. And what the store had. Cost: 0.1 us where it is here, else that of the store."""
         found = np.fromiter(map(self._known.get, keys, repeat(UNKNOWN)), np.int64, len(keys))
         missing = np.flatnonzero(found == UNKNOWN)
         stored: Found = {}
@@ -148,7 +148,9 @@ class Table:
 
     def _taken_in(self, stored: Found, likely: Kind) -> dict[Key, int]:
         """Those of which there is one element alone that is ``likely``, as rows of its pool."""
-        found = [(key, *one) for key, entries in stored.items() if len(entries) == 1 for one in entries.items()]
+        found = [
+            (key, *one) for key, entries in stored.items() if len(entries) == 1 for one in entries.items()
+        ]
         numbers = dict.fromkeys(stored, ODD)
         keys, buckets, entries = zip(*found, strict=True) if found else ((), (), ())
         lone = (encoding.lone_predictions, encoding.lone_labels)[likely](entries)
@@ -171,9 +173,7 @@ class Table:
     def _heads_of(self, kind: Kind, ones: Sequence[Any]) -> Int64s:
         if kind == LABEL:
             return np.array([self.heads[LABEL].code((one.topic, one.model)) for one in ones], np.int64)
-        heads = [
-            Head(one.model, one.version, one.role, one.segments, split(one.inputs)[0]) for one in ones
-        ]
+        heads = [Head(one.model, one.version, one.role, one.segments, split(one.inputs)[0]) for one in ones]
         codes = [
             self.heads[PREDICTION].code((one.topic, head)) for one, head in zip(ones, heads, strict=True)
         ]
@@ -191,7 +191,10 @@ class Table:
             (one,) = self._made(kind, np.array([number]))
             return {int(self.pools[kind]["bucket"][number]): (one,)}
         at = bisect_right(self._pair_starts, number) - 1
-        pairs, row = self._pairs[at], slice(number - self._pair_starts[at], number - self._pair_starts[at] + 1)
+        pairs, row = (
+            self._pairs[at],
+            slice(number - self._pair_starts[at], number - self._pair_starts[at] + 1),
+        )
         elements: dict[int, Elements] = {}
         for of, numbers in ((pairs.kind, pairs.firsts[row]), (1 - pairs.kind, pairs.seconds[row])):
             bucket = int(self.pools[of]["bucket"][numbers[0]])
@@ -285,9 +288,7 @@ class Table:
             entries = encoding.encoded(len(here), [self._part(kind, numbers[here])])
             encoded[bucket].update(zip(of.take("key", numbers[here]).tolist(), entries, strict=True))
 
-    def _encode_pairs(
-        self, pairs: Pairs, rows: Int64s, encoded: defaultdict[int, dict[Key, Entry]]
-    ) -> None:
+    def _encode_pairs(self, pairs: Pairs, rows: Int64s, encoded: defaultdict[int, dict[Key, Entry]]) -> None:
         firsts, seconds = pairs.firsts[rows], pairs.seconds[rows]
         of = self.pools[1 - pairs.kind]
         for bucket, here in _by_bucket(of.take("bucket", seconds)):
@@ -348,4 +349,3 @@ class Table:
 
 def _by_bucket(bucket: Int64s) -> list[tuple[int, Int64s]]:
     return [(one, np.flatnonzero(bucket == one)) for one in np.unique(bucket).tolist()]
-

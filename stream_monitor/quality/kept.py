@@ -1,7 +1,7 @@
 """What is kept of predictions as columns: the numbers of each, and a template that says where they belong.
 
-Most predictions of a stream differ in their numbers alone, so they have one template: ``(("yes", SLOT),)`` and
-a number is what ``inputs_of`` says of a binary prediction with a score. NaN is a number that is None.
+Most predictions of a stream differ in their numbers alone, so they have one template: ``(("yes", SLOT),)``
+and a number is what ``inputs_of`` says of a binary prediction with a score. NaN is a number that is None.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def slots_of(template: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Of n predictions: the template of each is ``templates[code[i]]``, its numbers begin row i of ``numbers``
-    (n, most numbers of a template)."""
+    """Of n predictions: the template of each is ``templates[code[i]]``, its numbers begin row i of
+    ``numbers`` (n, most numbers of a template)."""
 
     templates: Sequence[Template]
     code: Int64s

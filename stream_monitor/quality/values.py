@@ -97,7 +97,9 @@ def _binary(outputs: Mapping[str, Column], name: str, quality: Quality, rows: in
 
 def _multiclass(outputs: Mapping[str, Column], name: str, quality: Quality, rows: int) -> Iterable[Any]:
     return zip(
-        classes_column(outputs.get(quality.prediction or name), rows), _scores(outputs, quality, rows), strict=True
+        classes_column(outputs.get(quality.prediction or name), rows),
+        _scores(outputs, quality, rows),
+        strict=True,
     )
 
 
