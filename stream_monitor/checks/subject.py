@@ -23,21 +23,39 @@ if TYPE_CHECKING:
 RANKED = 0.25
 """Where detectors learn noise, scores are defined by this share of what is learned from: how they move is
 learned from the rest."""
+RECENT_MAX = 8_192
+"""Values of a learner that are not packed, at the least."""
 
 
 class Learner:
-    """Collects what signals look like until it is enough for a reference."""
+    """Collects what signals look like until it is enough for a reference.
+
+    What came first is kept as bytes, a fifth of what is made of them: many segments learn for long.
+    """
 
     def __init__(self, start: int, summary: Summary) -> None:
         self.start = start
-        self.summary = summary
+        self.signals = summary.signals
+        self._rows = summary.rows
+        self._packed = b""
+        self._recent = summary
 
     @property
     def period(self) -> Period:
-        return Period(self.start, self.summary.rows)
+        return Period(self.start, self._rows)
+
+    @property
+    def summary(self) -> Summary:
+        """All of it."""
+        return Summary.from_bytes(self._packed) + self._recent if self._packed else self._recent
 
     def add(self, summary: Summary) -> None:
-        self.summary = self.summary + summary.select(list(self.summary.signals))
+        summary = summary.select(list(self.signals))
+        self._recent = self._recent + summary
+        self._rows += summary.rows
+        if self._recent.rows * len(self.signals) > max(RECENT_MAX, len(self._packed) // 4):
+            self._packed = self.summary.to_bytes()
+            self._recent = Summary.empty(summary.signal_limit)
 
 
 class Subject:
@@ -76,7 +94,7 @@ class Subject:
         for learner in self._learners:
             learner.add(summary)
         known = {name for watch in self.watches for name in watch.reference.kinds}
-        known.update(name for learner in self._learners for name in learner.summary.signals)
+        known.update(name for learner in self._learners for name in learner.signals)
         new = sorted(set(summary.signals) - known)
         if new:
             self._learners.append(Learner(start, summary.select(new)))
@@ -107,7 +125,7 @@ class Subject:
     @property
     def learning(self) -> list[str]:
         """Signals that are not watched yet."""
-        names = {name for learner in self._learners for name in learner.summary.signals}
+        names = {name for learner in self._learners for name in learner.signals}
         names.update(name for watch in self.watches if watch.learning for name in watch.reference.kinds)
         return sorted(names)
 
