@@ -49,7 +49,7 @@ OPPOSITE = 0.1
 events: what merely swings (the weather) is told once."""
 
 _MOVING = Configured("cusum", params={"shift": 0.4})
-"""Watches how signals move: only large changes are told, and it takes a tenth of what the scan keeps."""
+"""Watches how signals move: only large changes are told, and it keeps a quarter of what the scan does."""
 
 _PENDING = (
     ("changed", np.bool_),
