@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from stream_monitor.checks.movement import LASTS, MEMORY, SLICES_MIN, VARIATION,
 from stream_monitor.checks.subject import Subject
 from stream_monitor.checks.watch import NOISE_SDS
 from stream_monitor.config import MinEffect
+from stream_monitor.decide.events import severity_of
 from stream_monitor.detectors import Cusum
 from stream_monitor.events import Finding, Float64s
 from stream_monitor.events import Stream as Name
@@ -79,6 +81,8 @@ def test_another_memory_of_the_same_variance_is_found_once_and_told(before: floa
     assert finding.found - began <= 400_000
     assert finding.earliest <= began + 5_000
     assert finding.latest >= began - 5_000
+    assert severity_of(Name("m"), finding, stream.model) == "ticket"
+    assert severity_of(Name("m"), replace(finding, check="drift"), stream.model) == "page"
     said = sentence(Name("m"), "features", finding)
     how = "have come to resemble each other" if after > before else "resemble each other less than they did"
     assert said.startswith(f"m: feature x keeps its level, but consecutive slices {how}: correlation ")

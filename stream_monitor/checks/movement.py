@@ -31,7 +31,7 @@ NAME = "movement"
 MEMORY, VARIATION = "memory", "variation"
 SLICES_MIN = 1_024
 """How a signal moves is learned from so many slices with events at the least."""
-LASTS = {MEMORY: 128, VARIATION: 32}
+LASTS = {MEMORY: 192, VARIATION: 32}
 """A change is told when it has lasted for so many slices: what a shift does to a score is over sooner."""
 _FOLLOWS = 1 / 8
 _RECENT = 1 / 32

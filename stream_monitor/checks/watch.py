@@ -49,7 +49,7 @@ OPPOSITE = 0.1
 events: what merely swings (the weather) is told once."""
 
 _MOVING = Configured("cusum", params={"shift": 0.4})
-"""Watches how signals move: only large changes are told, and it takes a tenth of what the scan keeps."""
+"""Watches how signals move: only large changes are told, and it keeps a quarter of what the scan does."""
 
 _PENDING = (
     ("changed", np.bool_),
@@ -111,6 +111,8 @@ class Watch:
         self._group_names = groups
         numbers = {group: number for number, group in enumerate(groups)}
         self._group: Int64s = np.array([numbers[s.signal, s.check] for s in self.scores], np.int64)
+        names = sorted({score.signal for score in self.scores})
+        self._signal: Int64s = np.searchsorted(names, [score.signal for score in self.scores])
         self._pending: dict[str, np.ndarray] = {
             name: np.zeros(len(self.scores), dtype) for name, dtype in _PENDING
         }
@@ -221,9 +223,8 @@ class Watch:
             changes = watcher.update(seen if watcher.takes_off_season else steady)
             if changes is not None:
                 self._note(number, changes, start)
-        if self._movement is not None and not self._movement.begun:
-            self._compare(self._baseline + self._movement.only(seen), self._rows)
-            self._begin_moving()
+        self._follow(seen)
+        self._begin_moving()
         return self._judge(start, steady.n)
 
     def _learn(self, period: Period, seen: Observations, summary: Summary) -> None:
@@ -232,8 +233,7 @@ class Watch:
             if watcher.learns:
                 watcher.update(seen)
         if self._whole:
-            more = seen if self._movement is None else self._movement.only(seen)
-            self._compare(self._baseline if self._movement is None else self._baseline + more, self._rows)
+            self._follow(seen)
         else:
             self._compare(self._baseline + seen, self._rows + summary.rows)
             self._history.learn(summary)
@@ -248,6 +248,11 @@ class Watch:
             self._pace.settle(end, self._slice_ms)
             self._share_out()
             self._begin()
+
+    def _follow(self, seen: Observations) -> None:
+        """What the reference does not hold is how signals move: that is learned, until it is watched."""
+        if self._movement is not None and not self._movement.begun:
+            self._compare(self._baseline + self._movement.only(seen), self._rows)
 
     def _measure(self, summary: Summary) -> Observations:
         """The next slice."""
@@ -297,8 +302,7 @@ class Watch:
         That is forgotten, so that what comes later does not count from it.
         """
         pending, moves = self._pending, np.arange(len(beyond)) >= self._levels
-        signals = np.array([score.signal for score in self.scores])
-        drifting = np.isin(signals, signals[~moves & (beyond | (pending["told"] != 0))])
+        drifting = np.isin(self._signal, self._signal[~moves & (beyond | (pending["told"] != 0))])
         least = np.concatenate((np.zeros(self._levels, np.int64), movement.lasts)) * self._slice_ms
         lasted = start - pending["since"] >= least
         over = moves & (pending["told"] == 0) & (drifting | (lasted & ~beyond))

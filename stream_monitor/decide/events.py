@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stream_monitor.alerting.alert import Alert
+from stream_monitor.checks import movement
 from stream_monitor.checks.budget import divide
 from stream_monitor.checks.subject import Subject
 from stream_monitor.decide.following import follow
 from stream_monitor.decide.gathered import Gathered
-from stream_monitor.events import DeltaKind, Stream
+from stream_monitor.events import DeltaKind, Finding, Stream
 from stream_monitor.summary.segments import bound_segments
 from stream_monitor.summary.shape import Kind, Shape
 from stream_monitor.summary.summary import Summary
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 STREAM_IDLE_MS_MAX = 30 * 86_400_000
 """A stream (a version, a segment) without events for this long, in event time, is forgotten."""
+
+
+def severity_of(stream: Stream, finding: Finding, config: ModelConfig) -> str:
+    """Nobody is paged for a shadow, nor for a signal that keeps its level."""
+    ticket = stream.role == "shadow" or finding.check == movement.NAME
+    return "ticket" if ticket else config.severity
 
 
 @dataclass(slots=True)
@@ -106,13 +113,12 @@ class EventJudge:
                 if file is None or file.movements is None
                 else file.movements.watches.get(name),
             )
-        severity = "ticket" if stream.role == "shadow" else config.severity
         for finding in watched.subjects[stream].close(start, summary):
             yield Alert(
                 stream,
                 name,
                 finding,
-                severity,
+                severity_of(stream, finding, config),
                 self._config.pipeline,
                 config.labels,
                 summary.offsets,
