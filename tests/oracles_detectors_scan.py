@@ -7,11 +7,11 @@ from itertools import pairwise
 from statistics import fmean, median
 from typing import NamedTuple
 
-from stream_monitor.detectors.dependence import _FREQUENCIES
+from stream_monitor.detectors.spectrum import EDGES as GRID
 from tests.oracles_detectors import Slice
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16)
-EDGES = _FREQUENCIES.tolist()
+EDGES = GRID.tolist()
 """Of the integral over the spectrum: the grid is taken over, and judged by tests of the closed form."""
 
 
@@ -113,8 +113,19 @@ class ScanTwin:
         last = coarse[-1]
         uneven = sum((n / self.n) ** 2 for n, _ in steps) / 2**level
         self.error = self.within / self.n + last.size * 2**last.level * last.between * uneven
-        share = 0.5 * self.run_length * len(self.windows)
-        self.heights = [height_of(one, 2**one.level / share) for one in self.windows]
+        weights = [self._weight(one) for one in self.windows]
+        whole = 0.5 * self.run_length * (sum(weights) + 0.001)
+        self.heights = [
+            height_of(one, 2**one.level * weight / whole)
+            for one, weight in zip(self.windows, weights, strict=True)
+        ]
+
+    def _weight(self, one: Window) -> float:
+        """Less the further what a window finds is from shifts of .05 to 2 standard deviations of an event."""
+        n = one.size * 2**one.level * self.n / len(self.learned)
+        event = math.sqrt(self.within + self.windows[0].between)
+        found = 4.5 * math.sqrt(self.within / n + one.between) / event
+        return max(min(1.0, found / 0.05, 2.0 / found), 0.001)
 
     def _coarse(self, level: int, steps: list[tuple[float, float]]) -> list[Window]:
         residuals = demeaned([total / n for n, total in steps])
