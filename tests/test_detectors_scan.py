@@ -43,10 +43,11 @@ def rates(signals: int, length: int, seed: int) -> Slices:
     [
         (restless(4, 600, 31), {"learn": 130, "run_length": 60.0}, 1_024),
         (restless(4, 600, 32), {"learn": 150, "run_length": 60.0, "dead": 0.02}, 64),
+        (restless(4, 600, 36), {"learn": 150, "run_length": 60.0}, 128),
         (rates(4, 600, 33), {"learn": 90, "run_length": 100.0, "share": True}, 1_024),
         (rates(4, 600, 34), {"learn": 90, "run_length": 100.0, "share": True, "dead": 0.03}, 64),
     ],
-    ids=["learned", "coarsened", "rates", "rates, coarsened"],
+    ids=["learned", "coarsened", "coarsened once", "rates", "rates, coarsened"],
 )
 def test_agrees_with_its_twin(
     monkeypatch: pytest.MonkeyPatch, slices: Slices, params: dict[str, Any], steps_max: int

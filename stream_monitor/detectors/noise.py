@@ -17,7 +17,7 @@ from stream_monitor.detectors.thresholds import height, of_estimate
 STEPS_MIN = 32
 LEVELS = 9
 """Windows of up to 16 x 2^(LEVELS - 1) steps."""
-SPENT = 0.5
+SPENT = 0.7
 """Windows overlap: of the false alarms that their bounds add up to, so much is spent, or less."""
 FINDS = 4.5
 """A window finds shifts of about so many of its standard deviations."""
@@ -90,7 +90,8 @@ class Noise:
         event = within + (between[0, 0] if self.levels else 0.0)
         found = FINDS * np.sqrt((within / n + between) / np.maximum(event, _TINY))
         least, most = SHIFTS
-        return np.clip(np.minimum(found / least, most / np.maximum(found, _TINY)), LEAST, 1.0)
+        weights: Float64s = np.minimum(found / least, most / np.maximum(found, _TINY))
+        return np.clip(weights, LEAST, 1.0)
 
     @property
     def long_run(self) -> Float64s:
@@ -212,11 +213,12 @@ def _spread(
 
 
 def _as_if_steps_were_slices(level: int, between: Float64s, turnover: Float64s, freedom: Float64s) -> None:
-    """Of windows of whole steps, of 2^``level`` slices each, and of 2, 4, .. slices, to windows that are looked
-    at as often as if each slice was a step: to a shift that grows, half a step matters.
+    """Of windows of whole steps, of 2^``level`` slices each, and of those of 1, 2, 4, .. slices, to windows
+    that are looked at as often as if each slice was a step: of a delay, half a step matters.
 
-    The sum over half as many slices again varies at most by the middle between that of both neighbours. What
-    a step turns over, a part of it turns over as large a part of, or less.
+    Where no variance is known, a sum is taken to vary as the middle between that of 2/3 and that of 4/3 as
+    many slices, for it does not vary by more. What is new in a part of a step is that part of what is new in
+    a step, or less.
     """
     known = {1 << fine: between[fine, 0] for fine in range(level)}
     steps = {int(size): at for at, size in enumerate(SIZES) if level}
