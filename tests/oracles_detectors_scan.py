@@ -306,7 +306,8 @@ def all_fits(x: list[float]) -> list[Fit]:
     _, phi, share, variance = beneath
     memory = (1 + phi) / (1 - phi)
     part = min(max(share * memory / (1 - share + share * memory), 0.0), 1.0)
-    at_zero = len(x) / (part**2 * (4 + 4 * memory) + (1 - part) ** 2 * 2)
+    apart = 2 - min(share, 1)
+    at_zero = len(x) / (part**2 * apart * (4 + 4 * memory) + (1 - part) ** 2 * 2)
     return [Fit(1, lambda w: variance * remembering(phi, share, w), len(x), at_zero), *coarse]
 
 

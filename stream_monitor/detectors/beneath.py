@@ -36,14 +36,15 @@ class Beneath:
     def spread(self, windows: Float64s | Int64s, steps: Float64s | Int64s) -> Spread:
         """Of windows of these lengths, each looked at every ``steps`` values.
 
-        At zero the part that remembers has the freedom L / (4 + 4 D), with its own inflation D: half of that
-        of an autoregression alone, for its share is not known either.
+        At zero the part that remembers has the freedom L / (4 + 4 D), with its own inflation D, and half of
+        it beneath much noise: what is known of an autoregression alone is lost in telling them apart.
         """
         density = _density(self.phi, self.share, bins()[0]) * np.maximum(self.variance, TINY) / np.pi
         memory = (1.0 + self.phi) / (1.0 - self.phi)
         remembers = self.share * memory
         part = np.clip(remembers / np.maximum(1.0 - self.share + remembers, TINY), 0.0, 1.0)
-        variance = part**2 * (4.0 + 4.0 * memory) + (1.0 - part) ** 2 * 2.0
+        apart = 2.0 - np.minimum(self.share, 1.0)
+        variance = part**2 * apart * (4.0 + 4.0 * memory) + (1.0 - part) ** 2 * 2.0
         return spread_of_density(density, windows, steps, self.length / variance, self.length)
 
 
