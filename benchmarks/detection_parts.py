@@ -21,15 +21,17 @@ EVENTS_OF_SLICES = 10_000
 class Settings:
     """``budget``: one false alarm in so many events. ``learn`` and ``watch``: events of each of ``streams``.
     ``delay_streams`` with each shift; a shift is followed for ``horizon`` events, a gradual one grows for
-    ``ramp``. ``tune_streams``: for each of the sets of seeds. ``slices``: events in one, the first for the
-    comparison. ``default_events``: of each stream for river's at their defaults."""
+    ``ramp``. ``tune_streams``: that river's are tuned on, ``verify_streams``: for each of the sets of seeds
+    that show what came of it. ``slices``: events in one, the first for the comparison. ``default_events``: of
+    each stream for river's at their defaults."""
 
     seed: int = 1
     budget: int = 1_000_000
     learn: int = 200_000
     watch: int = 1_000_000
     streams: int = 100
-    tune_streams: int = 150
+    tune_streams: int = 300
+    verify_streams: int = 600
     delay_streams: int = 100
     horizon: int = 100_000
     ramp: int = 10_000
@@ -52,6 +54,7 @@ FAST = Settings(
     watch=20_000,
     streams=20,
     tune_streams=10,
+    verify_streams=10,
     delay_streams=10,
     horizon=4_000,
     ramp=1_000,

@@ -139,17 +139,19 @@ def alarms(kind: Kind, seed: int, streams: int, events: int, levels: dict[str, f
     return found
 
 
-def tuned(kind: Kind, seed: int, streams: int, events: int, rate: float) -> list[Tuned]:
-    """Both detectors at ``rate`` alarms an event; what they then do is seen on seeds of its own.
+def tuned(kind: Kind, seed: int, streams: tuple[int, int], events: int, rate: float) -> list[Tuned]:
+    """Both detectors at ``rate`` alarms an event on so many ``streams``; what they then do is seen on as many
+    as the second number says, with seeds of their own.
 
     Where that is off by more than WITHIN and chance, the level is moved by as much and looked at on others.
     """
-    curves = firsts(kind, seed, streams, events)
+    tune, verify = streams
+    curves = firsts(kind, seed, tune, events)
     wanted = dict.fromkeys(MAKE, rate)
     for round_ in range(1, ROUNDS + 1):
         levels = {name: curves[name].level(wanted[name]) for name in MAKE}
-        seen = alarms(kind, seed + 10_000 * round_, streams, events, levels)
-        off = {name: count / (streams * events * rate) for name, count in seen.items()}
+        seen = alarms(kind, seed + 10_000 * round_, verify, events, levels)
+        off = {name: count / (verify * events * rate) for name, count in seen.items()}
         if all(abs(off[name] - 1.0) <= max(WITHIN, 2.0 / max(seen[name], 1) ** 0.5) for name in MAKE):
             break
         wanted = {name: wanted[name] / float(np.clip(off[name], 0.5, 2.0)) for name in MAKE}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import cmath
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from statistics import fmean, median
 from typing import NamedTuple
 
-from stream_monitor.detectors.dependence import _FREQUENCIES
+from stream_monitor.detectors.spectrum import EDGES as GRID
 from tests.oracles_detectors import Slice
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16)
-EDGES = _FREQUENCIES.tolist()
+EDGES = GRID.tolist()
 """Of the integral over the spectrum: the grid is taken over, and judged by tests of the closed form."""
 
 
@@ -93,15 +95,9 @@ class ScanTwin:
             rate = min(max(self.mean, 1 / self.n), 1 - 1 / self.n)
             self.within = rate * (1 - rate)
         coarse = self._coarse(level, steps)
-        fine: list[Window] = []
-        between = coarse[0].between
-        for down in reversed(range(level)):
-            blocks = _blocks(slices, 2**down)
-            pairs = [(blocks[at], blocks[at + 1]) for at in range(0, len(blocks) - 1, 2)]
-            differ = sum((b[1] / b[0] - a[1] / a[0]) ** 2 for a, b in pairs)
-            sampled = self.within * sum(1 / a[0] + 1 / b[0] for a, b in pairs)
-            between += max(differ - sampled, 0.0) / len(pairs) / 4
-            fine.insert(0, Window(down, 1, between, 1.0, coarse[0].freedom))
+        fine = self._fine(level, slices, coarse) if level else []
+        if level:
+            coarse = [one for one in coarse if one.level > level or one.size > 8]
         self.windows = [
             one
             if self.share
@@ -113,8 +109,44 @@ class ScanTwin:
         last = coarse[-1]
         uneven = sum((n / self.n) ** 2 for n, _ in steps) / 2**level
         self.error = self.within / self.n + last.size * 2**last.level * last.between * uneven
-        share = 0.5 * self.run_length * len(self.windows)
-        self.heights = [height_of(one, 2**one.level / share) for one in self.windows]
+        weights = [self._weight(one) for one in self.windows]
+        whole = 0.7 * self.run_length * (sum(weights) + 0.001)
+        self.heights = [
+            height_of(one, 2**one.level * weight / whole)
+            for one, weight in zip(self.windows, weights, strict=True)
+        ]
+
+    def _fine(self, level: int, slices: list[Slice], coarse: list[Window]) -> list[Window]:
+        """Looked at within steps of 2^``level`` slices. Of the sum over w slices, for which there is no
+        variance, it is the middle between that over 2/3 w and over 4/3 w."""
+        of = {one.size << one.level: one for one in coarse}
+        step = of[1 << level]
+        sums = {length: one.between * length**2 for length, one in of.items()}
+        between = step.between
+        for down in reversed(range(level)):
+            blocks = _blocks(slices, 2**down)
+            pairs = [(blocks[at], blocks[at + 1]) for at in range(0, len(blocks) - 1, 2)]
+            differ = sum((b[1] / b[0] - a[1] / a[0]) ** 2 for a, b in pairs)
+            sampled = self.within * sum(1 / a[0] + 1 / b[0] for a, b in pairs)
+            between += max(differ - sampled, 0.0) / len(pairs) / 4
+            sums[1 << down] = between * 4**down
+        found = []
+        for down in range(level):
+            for size in SIZES if down == 0 else (12, 16):
+                length = size << down
+                if length not in sums:
+                    sums[length] = (sums[length * 2 // 3] + sums[length * 4 // 3]) / 2
+                like = of[length] if length % 2**level == 0 else step
+                turnover = 2**down / (2**level * 1.0) * like.turnover if length >= 2**level else 1 / size
+                found.append(Window(down, size, sums[length] / length**2, turnover, like.freedom))
+        return found
+
+    def _weight(self, one: Window) -> float:
+        """Less the further what a window finds is from shifts of .05 to 2 standard deviations of an event."""
+        n = one.size * 2**one.level * self.n / len(self.learned)
+        event = math.sqrt(self.within + self.windows[0].between)
+        found = 4.5 * math.sqrt(self.within / n + one.between) / event
+        return max(min(1.0, found / 0.05, 2.0 / found), 0.001)
 
     def _coarse(self, level: int, steps: list[tuple[float, float]]) -> list[Window]:
         residuals = demeaned([total / n for n, total in steps])
@@ -150,12 +182,12 @@ def _blocks(slices: list[Slice], length: int) -> list[tuple[float, float]]:
     return [(sum(one.n for one in part), sum(one.n * one.mean for one in part)) for part in whole]
 
 
-def burg(x: list[float]) -> tuple[list[float], float]:
-    """1, -phi_1, .. -phi_p and the power, of the order p that BIC prefers."""
+def burg(x: list[float]) -> tuple[float, list[float], float]:
+    """BIC, 1, -phi_1, .. -phi_p and the power, of the order p that BIC prefers."""
     length = len(x)
     forward, backward, taps, power = x[1:], x[:-1], [1.0], fmean(v * v for v in x)
     if power == 0:
-        return taps, TINY
+        return -math.inf, taps, TINY
     best = length * math.log(power), taps, power
     for order in range(1, int(min(32, 10 * math.log10(length), length // 10)) + 1):
         cross = sum(f * b for f, b in zip(forward, backward, strict=True))
@@ -165,29 +197,59 @@ def burg(x: list[float]) -> tuple[list[float], float]:
         best = min(best, (length * math.log(power) + order * math.log(length), taps, power))
         both = list(zip(forward, backward, strict=True))
         forward, backward = [f + k * b for f, b in both][1:], [b + k * f for f, b in both][:-1]
-    return best[1], best[2]
+    return best
+
+
+def remembering(phi: float, share: float, w: float) -> float:
+    """The spectrum of noise and an autoregression of order 1 that has ``share`` of the variance."""
+    return max(1 - share + share * (1 - phi * phi) / abs(1 - phi * cmath.exp(1j * w)) ** 2, 1e-6)
+
+
+def whittle(x: list[float]) -> tuple[float, float, float, float] | None:
+    """BIC, phi, share and variance of the best of a grid, by the periodogram in at most 96 bands."""
+    length, half = len(x), (len(x) + 1) // 2 - 1
+    if length < 64 or not any(x):
+        return None
+    power = [
+        abs(sum(v * cmath.exp(-2j * math.pi * at * t / length) for t, v in enumerate(x))) ** 2 / length
+        for at in range(1, half + 1)
+    ]
+    starts = sorted({int(half ** (at / 95) + 1e-9) for at in range(96)})
+    bands = list(pairwise([*starts, half + 1]))
+    sums = [sum(power[first - 1 : end - 1]) for first, end in bands]
+    best = (math.inf, 0.0, 0.0, 0.0)
+    for at in range(14):
+        memory = 1.1 * (length / 20 / 1.1) ** (at / 13)
+        phi = (memory - 1) / (memory + 1)
+        for part in range(14):
+            share = (1 + phi) / (2 * phi) / (1 + math.exp(4.5 - part * 7.5 / 13))
+            of = [remembering(phi, share, math.pi * (first + end - 1) / length) for first, end in bands]
+            variance = sum(s / f for s, f in zip(sums, of, strict=True)) / half
+            logs = sum((end - first) * math.log(f) for (first, end), f in zip(bands, of, strict=True))
+            bic = length * (math.log(variance) + logs / half) + math.log(length)
+            best = min(best, (bic, phi, share, variance))
+    return best
 
 
 def spread(
-    taps: list[float], power: float, length: int, window: float, step: int
+    density: Callable[[float], float], length: int, window: float, step: float, at_zero: float | None = None
 ) -> tuple[float, float, float]:
-    """Variance of the mean of a window, 1 - its correlation with the next one, degrees of freedom."""
+    """Variance of the mean of a window, 1 - its correlation with the next one, degrees of freedom.
+
+    ``at_zero``: of the spectrum at zero; None: L / (2 + 2 D).
+    """
     variance = shifted = whole = squares = 0.0
-    first = None
     for low, high in pairwise(EDGES):
         w, width = (low + high) / 2, high - low
-        real = sum(tap * math.cos(w * at) for at, tap in enumerate(taps))
-        imaginary = sum(tap * math.sin(w * at) for at, tap in enumerate(taps))
-        density = power / (real**2 + imaginary**2) / math.pi
+        of = density(w) / math.pi
         kernel = (math.sin(window * w / 2) / (window * math.sin(w / 2))) ** 2
-        variance += kernel * density * width
-        shifted += kernel * density * math.cos(step * w) * width
-        squares += math.pi * kernel**2 * density**2 * width
-        whole += density * width
-        first = density if first is None else first
-    assert first is not None
-    inflation = max(math.pi * first / whole, 1.0)
-    freedom = length / min(max(squares / variance**2, 1.0), 2 + 2 * inflation)
+        variance += kernel * of * width
+        shifted += kernel * of * math.cos(step * w) * width
+        squares += math.pi * kernel**2 * of**2 * width
+        whole += of * width
+    if at_zero is None:
+        at_zero = length / (2 + 2 * max(density((EDGES[0] + EDGES[1]) / 2) / whole, 1.0))
+    freedom = max(length / max(squares / variance**2, 1.0), at_zero)
     return max(variance, whole / window), min(max(1 - shifted / variance, 1e-9), 1.0), freedom
 
 
@@ -206,25 +268,57 @@ def _excess(x: list[float], size: int) -> float:
     return max(kurtosis - 0.5 * math.sqrt(24 / n), 1.5 * (skewness - 0.5 * 6 / n), 0.0)
 
 
-Fit = tuple[int, list[float], float, int]
+class Fit(NamedTuple):
+    """To means of blocks of ``size`` values: the spectrum, and ``at_zero`` its freedom there."""
+
+    size: int
+    density: Callable[[float], float]
+    length: int
+    at_zero: float | None
+
+    def spread(self, window: int, step: int) -> tuple[float, float, float]:
+        of = step if self.size == 1 else 1
+        return spread(self.density, self.length, window / self.size, of, self.at_zero)
 
 
-def all_fits(x: list[float]) -> list[Fit]:
-    """To values, and to the means of blocks of 4 and 16 if there are 24: size, taps, power, length."""
+def autoregressions(x: list[float]) -> list[Fit]:
+    """To values, and to the means of blocks of 4 and 16 if there are 24."""
     means = {
         size: [fmean(x[at : at + size]) for at in range(0, len(x) - size + 1, size)] for size in (1, 4, 16)
     }
-    return [(size, *burg(of), len(of)) for size, of in means.items() if size == 1 or len(of) >= 24]
+    return [
+        Fit(size, _of_taps(*burg(of)[1:]), len(of), None)
+        for size, of in means.items()
+        if size == 1 or len(of) >= 24
+    ]
+
+
+def _of_taps(taps: list[float], power: float) -> Callable[[float], float]:
+    return lambda w: power / abs(sum(tap * cmath.exp(1j * w * at) for at, tap in enumerate(taps))) ** 2
+
+
+def all_fits(x: list[float]) -> list[Fit]:
+    """The same, but that to values is of a memory beneath noise where this is better."""
+    fine, *coarse = autoregressions(x)
+    beneath = whittle(x)
+    if beneath is None or beneath[0] >= burg(x)[0]:
+        return [fine, *coarse]
+    _, phi, share, variance = beneath
+    memory = (1 + phi) / (1 - phi)
+    part = min(max(share * memory / (1 - share + share * memory), 0.0), 1.0)
+    apart = 2 - min(share, 1)
+    at_zero = len(x) / (part**2 * apart * (4 + 4 * memory) + (1 - part) ** 2 * 2)
+    return [Fit(1, lambda w: variance * remembering(phi, share, w), len(x), at_zero), *coarse]
 
 
 def spread_of(fits: list[Fit], window: int, step: int) -> tuple[float, float, float]:
-    """The greatest variance that a fit gives a window, and the freedom of that one."""
-    _, taps, power, length = fits[0]
-    variance, turnover, freedom = spread(taps, power, length, window, step)
-    for size, taps, power, length in fits[1:]:
-        if window >= size:
-            greater, _, its = spread(taps, power, length, window / size, 1)
-            variance, freedom = max((variance, freedom), (greater, its))
+    """Of a window by the fit to values, unless one to blocks has clearly more variance."""
+    variance, turnover, freedom = fits[0].spread(window, step)
+    for fit in fits[1:]:
+        if window >= fit.size:
+            greater, _, its = fit.spread(window, step)
+            if greater > variance * (1 + math.sqrt(2 / its)):
+                variance, freedom = greater, its
     return variance, turnover, freedom
 
 
@@ -233,7 +327,10 @@ def demeaned(x: list[float]) -> list[float]:
     size = len(x) // 8
     pieces = [x[at * size : (at + 1) * size] for at in range(8)]
     centred = [[v - fmean(piece) for v in piece] for piece in pieces]
-    pieces_of = [size * spread_of(all_fits(piece), size, 1)[0] for piece in centred]
+    pieces_of = [
+        size * max(fit.spread(size, 1)[0] for fit in autoregressions(piece) if fit.size <= size)
+        for piece in centred
+    ]
     usual = median(pieces_of)
     scale = math.sqrt(usual if usual > 1e-9 * fmean(pieces_of) else fmean(pieces_of))
     ends, todo = list[int](), [(0, len(x))]

@@ -8,7 +8,8 @@ from scipy.signal import lfilter
 from scipy.stats import norm
 
 from stream_monitor.detectors import learning
-from stream_monitor.detectors.dependence import autoregression, demeaned
+from stream_monitor.detectors.beneath import LENGTH_MIN, beneath_noise
+from stream_monitor.detectors.dependence import autoregression, demeaned, spread_of
 from stream_monitor.detectors.learning import Learning
 from stream_monitor.detectors.thresholds import HEIGHT_MIN, height, of_estimate, overshoot, upcrossings
 
@@ -60,6 +61,59 @@ def test_long_run_variance_from_a_thousand_slices(phi: list[float], least: float
         found = autoregression(demeaned(moved)[0]).spread(window, ONE).variance[0]
         ratio = np.median(found) / of_mean(phi, 4_096)
         assert least <= ratio <= most + (0.25 if jump else 0.0)
+
+
+def long_run(phi: float, part: float, window: int) -> float:
+    """Var(mean of ``window`` values) of variance 1, of which an autoregression has ``part``."""
+    lags = (1 + phi) / (1 - phi) - 2 * phi * (1 - phi**window) / (window * (1 - phi) ** 2)
+    return (1 - part + part * lags) / window
+
+
+def beneath(phi: float, part: float, columns: int, seed: int) -> np.ndarray:
+    level = series([phi], 1_000, columns, seed) * np.sqrt(part * (1 - phi * phi))
+    noise = np.random.default_rng(seed + 1).normal(size=level.shape)
+    return np.asarray(level + np.sqrt(1 - part) * noise)
+
+
+@pytest.mark.parametrize(("phi", "part"), [(0.8, 0.2), (0.9, 0.2), (0.9, 0.1), (0.8, 1.0)])
+def test_a_level_that_remembers_beneath_noise_is_seen(phi: float, part: float) -> None:
+    x = beneath(phi, part, 150, seed=49)
+    found = spread_of(x, np.array([1_024]), ONE)
+    ratio = found.variance[0] / long_run(phi, part, 1_024)
+    assert 0.85 <= np.median(ratio) <= 1.15
+    # As an estimate it is as good as it is said to be, or better.
+    assert np.quantile(np.abs(np.log(ratio)), 0.68) <= 1.15 * np.sqrt(2 / np.median(found.freedom))
+
+
+@pytest.mark.parametrize("events", [20, 100])
+def test_means_of_what_remembers_are_of_that_kind(events: int) -> None:
+    phi = 0.97
+    x = series([phi], 1_000 * events, 40, seed=50)[: 1_000 * events].reshape(1_000, events, -1).mean(axis=1)
+    found = spread_of(x * np.sqrt(1 - phi * phi), np.array([64]), ONE).variance[0]
+    assert np.median(found) == pytest.approx(long_run(phi, 1.0, 64 * events), rel=0.1)
+
+
+def test_who_remembers_nothing_pays_for_no_memory() -> None:
+    found = spread_of(series([], 1_000, 200, seed=51), np.array([24, 400]), ONE)
+    assert (found.variance * np.array([[24], [400]])).mean(axis=1) == pytest.approx([1.0, 1.0], abs=0.06)
+    assert (found.freedom >= 200).mean() >= 0.75
+
+
+def test_what_is_too_short_or_constant_remembers_nothing_beneath() -> None:
+    assert beneath_noise(series([0.9], LENGTH_MIN - 1, 2, seed=52)) is None
+    x = np.zeros((LENGTH_MIN, 2))
+    x[:, 1] = series([0.9], LENGTH_MIN, 1, seed=53)[:, 0]
+    fit = beneath_noise(x)
+    assert fit is not None
+    assert np.isinf(fit.criterion).tolist() == [True, False]
+    assert np.isfinite(spread_of(x, np.array([1, 8]), ONE).freedom).all()
+
+
+def test_a_fit_does_not_hang_on_its_neighbours() -> None:
+    x = beneath(0.9, 0.3, 7, seed=54)
+    whole, two = (spread_of(one, np.array([1, 48]), ONE) for one in (x, x[:, 2:4]))
+    for of_all, of_two in zip(whole, two, strict=True):
+        np.testing.assert_array_equal(of_all[:, 2:4], of_two)
 
 
 def test_noise_that_swings_is_never_taken_for_quieter_than_none() -> None:

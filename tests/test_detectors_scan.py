@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from scipy.signal import lfilter
 from scipy.special import ndtr
 
 from stream_monitor.detectors import Changes, Scan, learning, restore
+from stream_monitor.detectors.noise import SPENT
+from stream_monitor.detectors.sums import SIZES
+from stream_monitor.detectors.thresholds import upcrossings
 from tests.oracles_detectors import Slice, Slices, run, told
 from tests.oracles_detectors_scan import ScanTwin
 
@@ -43,10 +47,11 @@ def rates(signals: int, length: int, seed: int) -> Slices:
     [
         (restless(4, 600, 31), {"learn": 130, "run_length": 60.0}, 1_024),
         (restless(4, 600, 32), {"learn": 150, "run_length": 60.0, "dead": 0.02}, 64),
+        (restless(4, 600, 36), {"learn": 150, "run_length": 60.0}, 128),
         (rates(4, 600, 33), {"learn": 90, "run_length": 100.0, "share": True}, 1_024),
         (rates(4, 600, 34), {"learn": 90, "run_length": 100.0, "share": True, "dead": 0.03}, 64),
     ],
-    ids=["learned", "coarsened", "rates", "rates, coarsened"],
+    ids=["learned", "coarsened", "coarsened once", "rates", "rates, coarsened"],
 )
 def test_agrees_with_its_twin(
     monkeypatch: pytest.MonkeyPatch, slices: Slices, params: dict[str, Any], steps_max: int
@@ -158,6 +163,70 @@ def test_noise_alone_raises_no_more_than_its_run_length_allows(name: str) -> Non
     error = max(float(counts.std()), counts.mean() ** 0.5) / SIGNALS**0.5
     assert counts.mean() + 2 * error <= WATCHED / RUN_LENGTH
     assert counts.mean() >= 0.05 * WATCHED / RUN_LENGTH  # It spends some of what is allowed.
+
+
+@pytest.mark.parametrize("name", ["events", "AR .9", "rate .01", "beneath noise"])
+def test_nor_when_windows_are_looked_at_within_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "STEPS_MAX", 256)
+    test_noise_alone_raises_no_more_than_its_run_length_allows(name)
+
+
+def test_windows_within_steps_are_as_wide_as_they_are() -> None:
+    """Steps of 4 slices; of 3, 6 and 12 slices no step and no difference tells."""
+    phi, learn = 0.9, 3_000
+    scan = Scan(100, learn=learn)
+    told(scan, slices_of(ar(np.random.default_rng(7310), phi, (learn, 100)), 1.0, 0.0))
+    noise, size = scan.noise, SIZES[:, None]
+    lags = (1 + phi) / (1 - phi) - 2 * phi * (1 - phi**size) / (size * (1 - phi) ** 2)
+    ratio = np.median(noise.between[0], axis=1) / (lags / size)[:, 0]
+    assert (ratio >= 0.93).all()
+    assert (ratio <= 1.12).all()
+    of_signals = np.asarray(noise.turnover > 0)
+    looked = of_signals[..., 0]
+    assert looked[0].all()
+    assert (looked[1:] == (SIZES[-1] / 2 < SIZES)).all()
+    assert (of_signals == looked[..., None]).all()
+
+
+def test_a_shift_is_found_as_soon_wherever_in_a_step_it_begins() -> None:
+    learn, signals = 2_000, 400
+    healthy = np.random.default_rng(7311).normal(size=(learn + 41, signals))
+    shifted = 1.6 + np.random.default_rng(7313).normal(size=(60, signals))
+    delays = []
+    for more in (40, 41):
+        values = np.concatenate((healthy[: learn + more], shifted))
+        found = told(Scan(signals, learn=learn, run_length=1e3), slices_of(values, 1.0, 0.0))
+        first = {
+            int(signal): index - learn - more
+            for index, signal, *_ in reversed(found)
+            if index >= learn + more
+        }
+        delays.append([first[signal] for signal in range(signals)])
+    assert abs(np.mean(delays[0]) - np.mean(delays[1])) <= 0.15
+
+
+def test_windows_share_the_budget_by_the_shifts_that_they_find() -> None:
+    """Those of shifts of .05 to 2 standard deviations equally; of half as much, half."""
+    n, learn, run_length = 100.0, 1_000, 1e5
+    scan = Scan(1, learn=learn)
+    told(scan, sampled(np.random.default_rng(7312), np.full((learn, 1), n)))
+    certain = replace(
+        scan.noise,
+        between=np.zeros_like(scan.noise.between),
+        freedom=np.full_like(scan.noise.freedom, 1e12),
+    )
+    heights = np.sqrt(certain.heights(np.array([run_length])).astype(np.float64))
+    looks = 2.0 ** -np.arange(certain.levels)[:, None, None]
+    looked = np.asarray(certain.turnover > 0)
+    rate = upcrossings(heights[looked], certain.turnover[looked].astype(np.float64))
+    rate *= np.broadcast_to(looks, looked.shape)[looked]
+    # All add up to what is allowed, over what of it is spent, but for a little that is kept.
+    assert rate.sum() == pytest.approx(1 / (SPENT * run_length), rel=2e-3)
+    shift = 4.5 / np.sqrt((SIZES[:, None] / looks)[looked] * n)
+    full, small = rate[shift >= 0.05], shift < 0.05
+    assert full == pytest.approx(full[0], rel=1e-3)
+    assert small.sum() >= 10
+    assert rate[small] == pytest.approx(full[0] * shift[small] / 0.05, rel=1e-3)
 
 
 @pytest.mark.parametrize(("phi", "n"), [(0.9, 1), (0.98, 20)])

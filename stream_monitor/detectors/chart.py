@@ -23,6 +23,9 @@ from stream_monitor.detectors.excursions import Excursions, margin
 from stream_monitor.detectors.learner import Learner, part_of, prefixed
 from stream_monitor.detectors.noise import Noise
 
+SPENT = 0.5
+"""Of the false alarms that are allowed, thresholds aim at so many: what they follow from is not exact."""
+
 
 class Step(NamedTuple):
     """Of s signals the statistic and what it has to pass (s,), of R excursions which one is furthest (s,),

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from stream_monitor.detectors.base import Float64s, Int64s, Snapshot
-from stream_monitor.detectors.chart import Chart, Step
+from stream_monitor.detectors.chart import SPENT, Chart, Step
 from stream_monitor.detectors.excursions import ROUNDING
-from stream_monitor.detectors.noise import SPENT
 from stream_monitor.detectors.thresholds import OVERSHOOT, excursion_height
 
 _TINY = 1e-200

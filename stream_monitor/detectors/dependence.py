@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from stream_monitor.detectors.base import Float64s, Int64s
+from stream_monitor.detectors.beneath import beneath_noise
+from stream_monitor.detectors.spectrum import TINY, Spread, bins, products, spread_of_density, variance_of
 
 ORDER_MAX = 32
 PIECES = 8
@@ -29,21 +30,6 @@ TAILS = 4
 """Kurtosis is learned of values, and of blocks of 2, 4, .. 2^(TAILS - 1) of them."""
 CHANCE = 0.5
 """Of a learned kurtosis or skewness so much of a standard deviation is taken for chance."""
-_TINY = 1e-200
-_FREQUENCIES = np.concatenate((np.linspace(0.0, 1e-3, 100, endpoint=False), np.geomspace(1e-3, np.pi, 1_500)))
-"""Edges of a grid on 0..pi that is fine where memory is long."""
-
-
-class Spread(NamedTuple):
-    """Of the means of windows of W lengths, sliding over S series; arrays (W, S).
-
-    ``variance``; ``turnover``: 1 - the correlation of a window with the next one looked at; ``freedom``: the
-    degrees of freedom of ``variance`` as an estimate.
-    """
-
-    variance: Float64s
-    turnover: Float64s
-    freedom: Float64s
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,44 +37,30 @@ class Autoregression:
     """Fitted to S series of ``length`` values.
 
     ``filters`` (P + 1, S): 1, -phi_1, .. -phi_P, the filter that leaves white noise of variance ``power``.
+    ``criterion`` (S,): BIC, the smaller the better.
     """
 
     filters: Float64s
     power: Float64s
+    criterion: Float64s
     length: int
 
     def variance(self, window: float) -> Float64s:
         """Of the mean of so many values, (S,); never less than without memory."""
-        middle, width = _bins()
-        density, kernel = self._density(middle), _kernel(np.array([window]), middle)
-        variance, whole = _products(np.concatenate((kernel * width, width[None])), density)
-        found: Float64s = np.maximum(variance, np.maximum(whole, _TINY) / window)
-        return found
+        return variance_of(self._density(bins()[0]), window)
 
     def spread(self, windows: Float64s | Int64s, steps: Float64s | Int64s) -> Spread:
-        """Of windows of these lengths, each looked at every ``steps`` values; never less than without memory.
-
-        The spectrum of the fit, seen through the filter that a mean is (Fejer's kernel). Freedom is the
-        greater of that of a sample variance (Bartlett) and that of the spectrum at zero, L / (2 + 2 D).
-        """
-        middle, width = _bins()
-        density, kernel = self._density(middle), _kernel(windows, middle)
-        weights = kernel * width
-        variance = np.maximum(_products(weights, density), _TINY)
-        next_one = _products(weights * np.cos(np.outer(steps, middle)), density)
-        whole = np.maximum(_products(width[None], density)[0], _TINY)
-        squares = np.pi * _products(kernel * weights, (density / whole) ** 2) / (variance / whole) ** 2
+        """Of windows of these lengths, each looked at every ``steps`` values. Its spectrum at zero has the
+        freedom L / (2 + 2 D)."""
+        width = bins()[1]
+        density = self._density(bins()[0])
+        whole = np.maximum(products(width[None], density)[0], TINY)
         inflation = np.maximum(np.pi * density[0] / whole, 1.0)
-        freedom = self.length / np.minimum(np.maximum(squares, 1.0), 2.0 + 2.0 * inflation)
-        return Spread(
-            np.maximum(variance, whole / windows[:, None]),
-            np.clip(1.0 - next_one / variance, 1e-9, 1.0),
-            freedom,
-        )
+        return spread_of_density(density, windows, steps, self.length / (2.0 + 2.0 * inflation), self.length)
 
     def _density(self, frequencies: Float64s) -> Float64s:
         """The spectrum, (F, S)."""
-        return np.maximum(self.power, _TINY) / np.maximum(self._response(frequencies), 1e-12) / np.pi
+        return np.maximum(self.power, TINY) / np.maximum(self._response(frequencies), 1e-12) / np.pi
 
     def _response(self, frequencies: Float64s) -> Float64s:
         """What the filters make of the power at each frequency, (F, S): 1 where nothing is remembered."""
@@ -105,23 +77,6 @@ class Autoregression:
         return found
 
 
-def _bins() -> tuple[Float64s, Float64s]:
-    """Of the grid of frequencies the middle of each bin, and its width."""
-    return (_FREQUENCIES[1:] + _FREQUENCIES[:-1]) / 2, np.diff(_FREQUENCIES)
-
-
-def _kernel(windows: Float64s | Int64s, frequencies: Float64s) -> Float64s:
-    """What means of windows of these lengths leave of the power at each frequency, (W, F)."""
-    sums = np.sin(np.outer(windows, frequencies) / 2) / np.sin(frequencies / 2)
-    found: Float64s = (sums / windows[:, None]) ** 2
-    return found
-
-
-def _products(left: Float64s, right: Float64s) -> Float64s:
-    """The matrix product, added up in one order on every machine and for any number of columns."""
-    return np.array([(row[:, None] * right).sum(axis=0) for row in left])
-
-
 def autoregression(x: Float64s) -> Autoregression:
     """Fit one to each of the demeaned series ``x`` (L, S), of the order that BIC prefers.
 
@@ -132,7 +87,7 @@ def autoregression(x: Float64s) -> Autoregression:
     forward, backward, power = x[1:], x[:-1], np.mean(x * x, axis=0)
     filters = np.zeros((order_max + 1, x.shape[1]))
     filters[0] = 1.0
-    best = length * np.log(np.maximum(power, _TINY))
+    best = length * np.log(np.maximum(power, TINY))
     best_filters, best_power = filters.copy(), power
     for order in range(1, order_max + 1):
         both = (forward * forward + backward * backward).sum(axis=0)
@@ -140,25 +95,31 @@ def autoregression(x: Float64s) -> Autoregression:
         reflection = np.divide(-2.0 * cross, both, out=np.zeros_like(both), where=both > 0)
         filters[1 : order + 1] += reflection * filters[order - 1 :: -1][:order]
         power = power * (1.0 - reflection * reflection)
-        criterion = length * np.log(np.maximum(power, _TINY)) + order * np.log(length)
+        criterion = length * np.log(np.maximum(power, TINY)) + order * np.log(length)
         better = criterion < best
         best_filters = np.where(better, filters, best_filters)
         best_power, best = np.where(better, power, best_power), np.where(better, criterion, best)
         forward, backward = forward[1:] + reflection * backward[1:], backward[:-1] + reflection * forward[:-1]
-    return Autoregression(best_filters, best_power, length)
+    return Autoregression(best_filters, best_power, best, length)
 
 
 def spread_of(x: Float64s, windows: Int64s, steps: Int64s) -> Spread:
     """Of windows of the demeaned series ``x`` (L, S), each looked at every ``steps`` values.
 
-    A level that moves a little beneath much noise is hardly seen from value to value, but it is in means of
-    blocks: of the fits to values and to blocks, a window has the greatest variance that one gives it.
+    By the autoregression, or by the memory beneath noise where that fits better (see Beneath). What both miss
+    is seen in means of blocks: where the fit to them gives a window clearly more variance, it has that.
     """
-    found = autoregression(x).spread(windows, steps)
+    fit, beneath = autoregression(x), beneath_noise(x)
+    found = fit.spread(windows, steps)
+    if beneath is not None:
+        better = beneath.criterion < fit.criterion
+        other = beneath.spread(windows, steps)
+        found = Spread(*(np.where(better, new, old) for new, old in zip(other, found, strict=True)))
     for size, means in _blocks(x):
         long = windows >= size
         coarse = autoregression(means).spread(windows[long] / size, np.ones(long.sum()))
-        greater = coarse.variance > found.variance[long]
+        clearly = 1.0 + np.sqrt(2.0 / coarse.freedom)
+        greater = coarse.variance > clearly * found.variance[long]
         found.variance[long] = np.where(greater, coarse.variance, found.variance[long])
         found.freedom[long] = np.where(greater, coarse.freedom, found.freedom[long])
     return found
@@ -184,7 +145,7 @@ def freedom_of_tails(x: Float64s, windows: Float64s) -> Float64s:
         blocks = len(x) >> doubled
         means = x[: blocks << doubled].reshape(blocks, 1 << doubled, -1).mean(axis=1)
         z = means - means.mean(axis=0)
-        z /= np.sqrt(np.maximum(np.mean(z * z, axis=0), _TINY))
+        z /= np.sqrt(np.maximum(np.mean(z * z, axis=0), TINY))
         kurtosis = np.mean(z**4, axis=0) - 3.0 - CHANCE * np.sqrt(24.0 / blocks)
         skewness = np.mean(z**3, axis=0) ** 2 - CHANCE * 6.0 / blocks
         excess.append(np.maximum(np.maximum(kurtosis, 1.5 * skewness), 0.0))
@@ -192,7 +153,7 @@ def freedom_of_tails(x: Float64s, windows: Float64s) -> Float64s:
     known = np.clip(doublings.round().astype(np.int64), 0, TAILS - 1)
     # Of longer blocks there are few, and no mean has heavier tails than what it is of.
     left = np.minimum.accumulate(excess)[known] * 2.0 ** (known - doublings)[:, None]
-    found: Float64s = 4.0 + 6.0 / np.maximum(left, _TINY)
+    found: Float64s = 4.0 + 6.0 / np.maximum(left, TINY)
     return found
 
 
@@ -209,7 +170,7 @@ def demeaned(x: Float64s) -> tuple[Float64s, Int64s]:
     usual = np.median(variances, axis=0)
     # What is rare is in few pieces, but it is no jump.
     usual = np.where(usual > RARE * np.mean(variances, axis=0), usual, np.mean(variances, axis=0))
-    scale = np.sqrt(np.maximum(usual, _TINY))
+    scale = np.sqrt(np.maximum(usual, TINY))
     residuals = x - x.mean(axis=0)
     jumps = np.zeros(series, np.int64)
     for at in np.flatnonzero(_cusum(x, scale).max(axis=0) > SPLIT_Z).tolist():

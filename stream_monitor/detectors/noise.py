@@ -17,8 +17,13 @@ from stream_monitor.detectors.thresholds import height, of_estimate
 STEPS_MIN = 32
 LEVELS = 9
 """Windows of up to 16 x 2^(LEVELS - 1) steps."""
-SPENT = 0.5
+SPENT = 0.7
 """Windows overlap: of the false alarms that their bounds add up to, so much is spent, or less."""
+FINDS = 4.5
+"""A window finds shifts of about so many of its standard deviations."""
+SHIFTS = 0.05, 2.0
+"""In standard deviations of an event: what matters. Windows that find others have less of the budget."""
+LEAST = 1e-3
 AVERAGED = 64
 ALL = slice(None)
 Deep = Float32s | Float64s
@@ -68,11 +73,25 @@ class Noise:
         """
         turnover, freedom = self.turnover[..., signals], self.freedom[..., signals]
         looked = turnover > 0
-        often = SPENT * np.maximum(looked.sum((0, 1)), 1) * run_length[signals]
-        rate = 2.0 ** np.arange(self.levels)[:, None, None] / often
+        weight = self._weights(signals)
+        whole = np.where(looked, weight, 0.0).sum((0, 1), initial=LEAST)
+        looks = 2.0 ** -np.arange(self.levels, dtype=np.float64)[:, None, None]
+        rate = weight / whole / (looks * SPENT * run_length[signals])
         found = of_estimate(height(np.where(looked, turnover, 1.0), rate), np.maximum(freedom, 1.0))
         with np.errstate(over="ignore"):
             return np.where(looked, np.square(found), np.inf).astype(np.float32)
+
+    def _weights(self, signals: Int64s | slice) -> Float64s:
+        """What windows have of the budget, (levels, W, s), against one that finds shifts within SHIFTS: the
+        less the further outside of them is what it finds."""
+        lengths = SIZES[:, None] * 2.0 ** np.arange(self.levels)[:, None, None]
+        within, between = self.within[signals], self.between[..., signals]
+        n = lengths * np.maximum(self.n / np.maximum(self.slices, 1.0), _TINY)[signals]
+        event = within + (between[0, 0] if self.levels else 0.0)
+        found = FINDS * np.sqrt((within / n + between) / np.maximum(event, _TINY))
+        least, most = SHIFTS
+        weights: Float64s = np.minimum(found / least, most / np.maximum(found, _TINY))
+        return np.clip(weights, LEAST, 1.0)
 
     @property
     def long_run(self) -> Float64s:
@@ -173,9 +192,36 @@ def _spread(
     for fine in reversed(range(level)):
         sampled = learned.squares[fine] - within * learned.inverse[fine]
         between[fine, 0] = between[fine + 1, 0] + np.maximum(sampled, 0.0) / learned.pairs[fine] / 4.0
-        turnover[fine, 0], freedom[fine, 0] = 1.0, spread.freedom[0] * freedom_left
+    _as_if_steps_were_slices(level, between, turnover, freedom)
     # The deviance of a rate has the tails of a Gaussian.
     lengths = (SIZES * 2.0 ** np.arange(-level, LEVELS)[:, None]).ravel()
     tails = freedom_of_tails(residuals / scale, lengths).reshape(freedom.shape)
     heavy = np.where(share, np.inf, tails)
     return between, turnover, 1.0 / (1.0 / np.maximum(freedom, 1e-9) + 1.0 / heavy)
+
+
+def _as_if_steps_were_slices(level: int, between: Float64s, turnover: Float64s, freedom: Float64s) -> None:
+    """Of windows of whole steps, of 2^``level`` slices each, and of those of 1, 2, 4, .. slices, to windows
+    that are looked at as often as if each slice was a step: of a delay, half a step matters.
+
+    Where no variance is known, a sum is taken to vary as the middle between that of 2/3 and that of 4/3 as
+    many slices, for it does not vary by more. What is new in a part of a step is that part of what is new in
+    a step, or less.
+    """
+    known = {1 << fine: between[fine, 0] for fine in range(level)}
+    steps = {int(size): at for at, size in enumerate(SIZES) if level}
+    known |= {size << level: between[level, at] for size, at in steps.items()}
+    one = turnover[level].copy(), freedom[level].copy()
+    turnover[level, : _LATER[0] if level else 0] = 0.0
+    for fine in range(level):
+        for at in _LATER.tolist() if fine else range(len(SIZES)):
+            length = int(SIZES[at]) << fine
+            whole = steps.get(length >> level, 0) if length >> level << level == length else 0
+            turned, freedom[fine, at] = one[0][whole], one[1][whole]
+            between[fine, at] = (
+                known[length]
+                if length in known
+                else (2.0 * known[length * 2 // 3] + 8.0 * known[length * 4 // 3]) / 9.0
+            )
+            part = 2.0 ** (fine - level) * turned
+            turnover[fine, at] = part if length >> level else 2.0**fine / length
