@@ -89,6 +89,21 @@ def test_a_restored_book_goes_on_as_it_would() -> None:
         assert again.snapshot() == one.snapshot()
 
 
+def test_an_output_that_is_measured_otherwise_is_learned_anew() -> None:
+    one = book()
+    assert len(close(one, 1, pairs(1, 2.0))) == 1
+    binary = {"eta": Quality(task="binary", positive="1")}
+    again = QualityBook(binary, HOUR_MS, 1_000 * HOUR_MS, Learn(events=500), None)
+    again.restore(one.snapshot())
+    assert again.baseline is None
+    starts = np.full(600, HOUR_MS)
+    for hour, said in ((2, "1"), (3, "1"), (4, "0")):
+        come = cohorts_of(
+            binary, hour * starts, [(("1", None),)] * 600, [(said,)] * 600, np.ones(600, np.int64)
+        )
+        assert len(close(again, hour, come)) == (said == "0")
+
+
 def test_what_was_forgotten_is_learned_from_later_cohorts_and_earlier_ones_are_not_judged() -> None:
     one = book(learn=500)
     assert close(one, 0, pairs(0, 1.0) + pairs(1, 1.0)) == []

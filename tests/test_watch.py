@@ -11,6 +11,8 @@ from stream_monitor.checks.period import EVENTS_MIN
 from stream_monitor.checks.subject import Subject
 from stream_monitor.checks.watch import Watch
 from stream_monitor.config import ModelConfig, parse_config
+from stream_monitor.config.values import duration_text
+from stream_monitor.detectors import Scan
 from stream_monitor.events import Finding
 from stream_monitor.state import pack, unpack
 from tests.test_checks import summary
@@ -260,6 +262,21 @@ def test_a_watch_whose_settings_changed_keeps_its_reference_and_begins_anew(sett
     assert watch.reference.summary == stream.subject.watches[0].reference.summary
     assert not watch.snapshot()["pending"]["told"].any()
     watch.close(10**6, summary([{"x": 10.0, "late": "a"}] * ROWS))
+
+
+@pytest.mark.parametrize("slice_ms", [100, 7_200_000])
+def test_a_watch_of_other_slices_begins_anew_with_the_first_that_may_come(slice_ms: int) -> None:
+    stream = Stream(detectors=["scan"])
+    stream.send(0, LEARN_SLICES + 80)
+    state = unpack("test", 1, pack("test", 1, stream.subject.watches[0].snapshot()))
+    other = model(detectors=["scan"], slice=duration_text(slice_ms))
+    watch = Watch.restore(state, other, other.features)
+    [(scan, _)] = watch.detectors
+    assert isinstance(scan, Scan)
+    # How far slices of a second move by chance says nothing of these.
+    assert not scan.noise.levels
+    last = stream.slice * 1000 - 1
+    watch.close(last // slice_ms * slice_ms, summary([{"x": 10.0}] * ROWS))
 
 
 def test_a_watch_whose_minimum_effect_changed_goes_on() -> None:

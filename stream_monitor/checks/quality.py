@@ -265,18 +265,36 @@ class QualityBook:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """As it was. What is judged of the cohorts follows from them."""
-        self._cohorts = Cohorts.from_bytes(state["cohorts"])
-        self._learned = Cohorts.from_bytes(state["learned"])
-        self._learned_labels = dict(state["learned_labels"])
-        self._learning_since = state["learning_since"]
+        """As it was. What is judged of the cohorts follows from them. Measures of an output that is measured
+        otherwise now are dropped; where the reference has such, it is learned anew, and nothing is told."""
+        self._cohorts = self._fitting(Cohorts.from_bytes(state["cohorts"]))
         self._judged_from = state["judged_from"]
+        told, known = state["told"], Cohorts()
         if state["baseline"] is not None:
-            self._baseline = Baseline.of(Cohorts.from_bytes(state["baseline"]).total().measures)
+            known = Cohorts.from_bytes(state["baseline"])
+        measures = known.total().measures
+        if all(self._fits(name, one) for name, one in measures.items()):
+            self._learned = self._fitting(Cohorts.from_bytes(state["learned"]))
+            self._learned_labels = dict(state["learned_labels"])
+            self._learning_since = state["learning_since"]
+            if state["baseline"] is not None:
+                self._baseline = Baseline.of(measures)
+        else:
+            told = {}
         for output in self._quality:
-            told = state["told"].get(output, [])
-            self._told[output] = {start: _findings.decode(data) for start, data in told}
+            self._told[output] = {start: _findings.decode(data) for start, data in told.get(output, [])}
             self._judge(output, set(self._cohorts))
+
+    def _fits(self, output: str, measures: Measures) -> bool:
+        return output not in self._quality or measures.fits(self._quality[output])
+
+    def _fitting(self, cohorts: Cohorts) -> Cohorts:
+        """Without what cannot be added to what comes."""
+        found = Cohorts()
+        for start, cohort in cohorts.items():
+            kept = {name: one for name, one in cohort.measures.items() if self._fits(name, one)}
+            found.merge({start: replace(cohort, measures=kept)})
+        return found
 
 
 def _first(figures: Mapping[str, Figure], names: tuple[str, ...]) -> Figure | None:

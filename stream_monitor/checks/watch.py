@@ -120,9 +120,13 @@ class Watch:
         self._pace = Pace(start)
         # Until it is told of others, the budget is its own.
         self._slices = model.budget.slices_between(model.slice_ms) * max(len(reference.kinds), 1)
-        said = [[score[:4] for score in self.scores], [one.entry() for one in model.detectors]]
+        said = [
+            [score[:4] for score in self.scores],
+            [one.entry() for one in model.detectors],
+            model.slice_ms,
+        ]
         # Holidays are added year by year, and what was learned stays; by another clock it would not.
-        said += [[model.timezone]] if model.timezone else []
+        said += [model.timezone] if model.timezone else []
         self._watching = blake2b(repr(said).encode(), digest_size=8).hexdigest()
         self._period = period
         baseline = self._of_levels(reference.summary)
@@ -445,13 +449,17 @@ class Watch:
         *,
         moves: bool = False,
     ) -> Watch:
-        """As it was. If scores or detectors are others now, by the configuration, they begin anew."""
+        """As it was. If scores, detectors or slices are others now, by the configuration, they begin anew."""
         period = None if state["period"] is None else Period(*state["period"])
         start = state["last"] + model.slice_ms
         watch = cls(Reference.restore(state["reference"]), model, declared, start, period, moves=moves)
-        watch._history.restore(state["history"])
         if watch._watching != state["watching"]:
+            # The first slice to come may hold the last that was told, if slices are longer now.
+            start = state["last"] // model.slice_ms * model.slice_ms
+            watch = cls(watch.reference, model, declared, start, period, moves=moves)
+            watch._history.restore(state["history"])
             return watch
+        watch._history.restore(state["history"])
         rows, *baseline = state["baseline"]
         watch._compare(Observations(*baseline), rows)
         watch._slices, *pace = state["pace"]

@@ -46,6 +46,12 @@ class Measures:
         classes = tuple(sorted(quality.classes or ())) if named else ()
         return cls(quality.task, named, classes, (0,) * totals_of(quality.task), Net())
 
+    def fits(self, quality: Quality) -> bool:
+        """Whether they are of the form that this asks for."""
+        asked = self.empty(quality)
+        same = (self.task, self.named) == (asked.task, asked.named)
+        return same and (not self.named or self.classes == asked.classes)
+
     @property
     def n(self) -> int:
         """Pairs of which both sides could be used."""
