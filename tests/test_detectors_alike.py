@@ -105,12 +105,15 @@ def test_a_season_makes_rates_differ_that_were_alike() -> None:
     n = np.full((len(hours), 2), 400.0)
     mean = random.binomial(400, np.concatenate((rate, np.full_like(rate, 0.3)), axis=1)) / 400
     slices = Slices(n, mean, n * mean * (1.0 - mean))
-    new = {"learn": 24 * 8, "run_length": 50.0, "slice_ms": 3_600_000, "share": True}
-    together = Seasonal(2, **new)
+
+    def new(signals: int) -> Seasonal:
+        return Seasonal(signals, learn=24 * 8, run_length=50.0, slice_ms=3_600_000, share=True)
+
+    together = new(2)
     both = told(together, slices)
     assert together.season.period.tolist() == [24, 0]
     for signal in range(2):
-        alone = told(Seasonal(1, **new), Slices(*(values[:, [signal]] for values in slices)))
+        alone = told(new(1), Slices(*(values[:, [signal]] for values in slices)))
         assert [(index, *row) for index, at, *row in both if at == repr(signal)] == [
             (index, *row) for index, _, *row in alone
         ]

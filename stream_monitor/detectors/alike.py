@@ -43,6 +43,8 @@ class Alike:
 
     def seen(self, signals: Int64s) -> Seen:
         """These signals (s,), ascending, which are all that there are of their groups."""
+        if len(signals) == len(self.of):
+            return Seen(signals, np.arange(len(self.first)), self.of)
         of = self.of[signals]
         there = np.zeros(len(self.first), np.bool_)
         there[of] = True

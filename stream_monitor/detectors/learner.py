@@ -30,7 +30,8 @@ class Learner:
     Where ``begin`` ends learning after less than ENOUGH slices, how far a signal moves by itself is estimated
     anew each time that twice as many were seen. Its level stays.
 
-    Memory: 8 KB a signal until all is known of all; 1 KB then, and 0.1 KB for each doubling of a step.
+    Memory: 4 KB a signal, and 4 KB for each group of those that are alike, until all is known of all; 0.4 KB
+    then, and 0.1 KB for each doubling of a step.
     """
 
     def __init__(

@@ -87,6 +87,9 @@ class Learning:
         off, level = n * (mean - self._origin[seen]), 0
         while of.signals.size:
             last = self._level[of.groups] == level
+            if last.all():
+                self._append(of, off, events)
+                return
             if last.any():
                 ended, mine = of.take(last)
                 self._append(ended, off[mine], events[:, last])
