@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 LIVE = "live"
 ROWS_MAX = 1 << 15
-VALUES_MAX = 1 << 20
+VALUES_MAX = 1 << 19
 SUMMARIES_MAX = 1_024
 """So many may hold more segments than are kept in the end."""
-SUMMARIES_BYTES_MAX = 32 << 20
+SUMMARIES_BYTES_MAX = 16 << 20
 """Summaries of more are given away: as deltas they take a fifth of the memory."""
-DELTAS_BYTES_MAX = 16 << 20
+DELTAS_BYTES_MAX = 8 << 20
 """Deltas of more are to be flushed."""
 SHAPES_MAX = 4_096
 """Models whose shape is kept at hand."""
