@@ -168,6 +168,8 @@ class Backlog:
         self._summaries.add(key, summary)
         if self._give_away is not None and self._bytes >= SUMMARIES_BYTES_MAX:
             # What merges takes less than its parts did.
+            for one in self._summaries.values():
+                one.compact()
             self._bytes = sum(one.memory_bytes for one in self._summaries.values())
             if self._bytes >= SUMMARIES_BYTES_MAX // 2:
                 self._give_away(self._drained())

@@ -114,13 +114,13 @@ def check_input(args: Namespace, config: Config) -> None:
         raise InputError("--labels is for a file of predictions, not for the topics")
     if args.labels and config.labels is None:
         raise InputError("expected a section labels in the configuration, since --labels is given")
-    if not args.file and not config.names_brokers:
-        raise InputError("expected a file, or kafka.bootstrap.servers in the configuration, got neither")
     if not args.file and config.labels is not None and config.labels.repartition != "none":
         raise InputError(
             f'expected labels.repartition "none", got "{config.labels.repartition}": '
             "ids do not meet in these topics; replay files instead, predictions and --labels"
         )
+    if not args.file and not config.names_brokers:
+        raise InputError("expected a file, or kafka.bootstrap.servers in the configuration, got neither")
 
 
 # What is fed

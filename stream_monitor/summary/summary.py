@@ -130,6 +130,11 @@ class Summary:
         named = sum(one.memory_bytes for one in self.named.values())
         return 1_000 + 100 * len(self.offsets) + signals + named
 
+    def compact(self) -> None:
+        """Add up now what would be when it is asked for: it takes less memory, and says the same."""
+        for tally in (self.bins, self.buckets):
+            tally.entries()
+
     def fine_squares(self, signal: int) -> int:
         """The sum of squared fine codes of the signal at this index."""
         row = self.counts[signal]
