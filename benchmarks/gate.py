@@ -2,7 +2,7 @@
 
 Not a time but a ratio is compared: CPU time of the stage over that of its baseline (see ``stages``) in the
 process, both many times in turn and the least of each: neither a slow machine nor a busy one moves it.
-``gate.json`` has the ratios as recorded, the largest of 20, also with all cores busy, and what doubling gave.
+``gate.json`` has the ratios as recorded, the largest of some, also with all cores busy, and what doubling gave.
 A stage above its limit is measured again, twice at most: noise only ever adds.
 
     --record         take today's ratios as those to keep
@@ -39,7 +39,8 @@ STALE = LIMIT / 2
 """Below, a doubled stage would pass."""
 ROUNDS = 20
 TRIES_MAX = 3
-RECORDINGS = 20
+RECORDINGS = 3
+"""Takes minutes: each is as long as the gate itself, and longer while all cores are busy."""
 
 Clock = Callable[[], float]
 
