@@ -2,7 +2,8 @@
 
 Not a time but a ratio is compared: CPU time of the stage over that of its baseline (see ``stages``) in the
 process, both many times in turn and the least of each: neither a slow machine nor a busy one moves it.
-``gate.json`` has the ratios as recorded, the largest of some, also with all cores busy, and what doubling gave.
+``gate.json`` has the ratios as recorded, the largest of some, also with all cores
+busy, and what doubling gave.
 A stage above its limit is measured again, twice at most: noise only ever adds.
 
     --record         take today's ratios as those to keep
