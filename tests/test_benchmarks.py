@@ -228,5 +228,5 @@ def test_every_contender_reads_all_events_and_the_pipeline_alerts_the_injected_c
         assert {"amount", "channel", "score"} <= alerted
         assert runs[name].wall_s > 0
     assert set(runs["pipeline"].more["alerts"]) <= DRIFTING
-    # Not above 0: of so few events all may be joined before the harness sees that the worker is ready.
-    assert runs["pipeline_labels"].more["join_cpu_s"] >= 0
+    # How much is not asked: so few events may be joined before the harness sees that the worker is ready.
+    assert {"join_cpu_s", "join_rss_mib"} <= set(runs["pipeline_labels"].more)
