@@ -114,7 +114,9 @@ def test_commands_say_why_no_broker_answers_in_words_of_their_own(tmp_path: Path
 def test_a_broker_that_goes_and_comes_is_a_line_or_two_in_the_log_and_no_end(
     own_broker: Broker, tmp_path: Path
 ) -> None:
-    pipeline = Pipeline(own_broker, predictions={"idle_after": "1s"})
+    # Longer than a broker takes to come back on a busy machine: a session that ends is another story.
+    kafka = {"bootstrap.servers": own_broker.bootstrap, "session.timeout.ms": 60_000}
+    pipeline = Pipeline(own_broker, kafka=kafka, predictions={"idle_after": "1s"})
     processes = [pipeline.process(tmp_path, role) for role in ("observe", "decide")]
 
     def logged(role: str) -> list[dict[str, Any]]:
