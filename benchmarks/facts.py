@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 from confluent_kafka import libversion
 
 from benchmarks import cores
-from stream_monitor import __version__
+from stream_monitor import __version__, native
 from tests.kafka.broker import POM
 
 PACKAGES = ("confluent-kafka", "msgspec", "numpy", "orjson", "river")
@@ -40,6 +40,7 @@ def versions() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "stream-monitor": __version__,
+        "kernel": native.said(),
         **packages,
         "librdkafka": libversion()[0],
         "kafka": _kafka_version(),

@@ -17,8 +17,22 @@ FORM = 3
 @cache
 def installed() -> ModuleType | None:
     """Give the module, None where it is missing or of another form."""
+    module = _found()
+    return module if module is not None and module.FORM == FORM else None
+
+
+def said() -> str:
+    """Which loops run: what an operator who wonders about speed wants to read."""
+    module = _found()
+    if module is None:
+        return "not installed"
+    if module.FORM == FORM:
+        return "installed"
+    return f"not used: expected form {FORM}, got {module.FORM}; install the one of this version"
+
+
+def _found() -> ModuleType | None:
     try:
-        module = import_module("stream_monitor_native")
+        return import_module("stream_monitor_native")
     except ImportError:
         return None
-    return module if module.FORM == FORM else None

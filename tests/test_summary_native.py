@@ -188,9 +188,10 @@ def test_a_module_of_another_form_is_not_used(monkeypatch: pytest.MonkeyPatch) -
     other.FORM = native.FORM - 1  # type: ignore[attr-defined]
     native.installed.cache_clear()
     try:
-        for module in (other, None):
+        for module, said in ((other, f"not used: expected form {native.FORM}, got"), (None, "not installed")):
             monkeypatch.setitem(sys.modules, "stream_monitor_native", module)
             assert native.installed() is None
+            assert native.said().startswith(said)
             assert not compiled.is_installed()
             native.installed.cache_clear()
     finally:

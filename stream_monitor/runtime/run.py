@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from confluent_kafka import KafkaException
 from prometheus_client import CollectorRegistry
 
+from stream_monitor import native
 from stream_monitor.config import Config, load_config
 from stream_monitor.errors import StreamMonitorError
 from stream_monitor.metrics import Metrics
@@ -63,7 +64,8 @@ def _run_one(config: Config, role: str, name: str, port: int, stop: threading.Ev
     health = Health(registry)
     found_port = health.start(config.http.host, port)
     try:
-        log.info("worker starts", extra={"role": role, "worker": name, "port": found_port})
+        extra = {"role": role, "worker": name, "port": found_port, "kernel": native.said()}
+        log.info("worker starts", extra=extra)
         one = worker(role, config, name, Metrics(registry), health)
         _spare_the_collector()
         one.run(stop)
