@@ -131,9 +131,9 @@ class Pipeline:
         """Committed offsets of a role's group by partition."""
         properties = {"bootstrap.servers": self.cluster.bootstrap, "group.id": self.config.group(role)}
         consumer = Consumer(properties)
-        partitions = self.cluster.admin().list_topics(topic, timeout=10).topics[topic].partitions
+        partitions = self.cluster.admin().list_topics(topic, timeout=60).topics[topic].partitions
         try:
-            found = consumer.committed([TopicPartition(topic, one) for one in partitions], timeout=30)
+            found = consumer.committed([TopicPartition(topic, one) for one in partitions], timeout=60)
         finally:
             consumer.close()
         return {one.partition: one for one in found if one.offset >= 0}
@@ -192,7 +192,7 @@ def read_all(cluster: Cluster, topic: str, isolation: str = "read_committed") ->
             "fetch.wait.max.ms": 10,
         }
     )
-    partitions = cluster.admin().list_topics(topic, timeout=10).topics[topic].partitions
+    partitions = cluster.admin().list_topics(topic, timeout=60).topics[topic].partitions
     consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
     messages: list[Message] = []
     left = set(partitions)

@@ -68,13 +68,13 @@ def test_read_committed_hides_what_was_aborted(kafka: Cluster) -> None:
 
 def test_topics_are_never_created_by_accident(kafka: Cluster) -> None:
     name = kafka.unique("misspelt")
-    kafka.admin().list_topics(name, timeout=10)
-    assert name not in kafka.admin().list_topics(timeout=10).topics
+    kafka.admin().list_topics(name, timeout=60)
+    assert name not in kafka.admin().list_topics(timeout=60).topics
 
 
 def test_a_topic_has_the_partitions_and_settings_asked_for(kafka: Cluster) -> None:
     name = kafka.create_topic(kafka.unique("wide"), 8, {"cleanup.policy": "compact"})
-    assert len(kafka.admin().list_topics(name, timeout=10).topics[name].partitions) == 8
+    assert len(kafka.admin().list_topics(name, timeout=60).topics[name].partitions) == 8
     with pytest.raises(Exception, match=r"cleanup\.policy"):
         kafka.create_topic(kafka.unique("wrong"), 1, {"cleanup.policy": "burn"})
 

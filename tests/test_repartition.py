@@ -233,7 +233,7 @@ def test_topics_of_copies_are_as_the_predictions_are_and_outlast_a_rebuild(
 def topic_config(pipeline: Pipeline, kind: str) -> dict[str, Any]:
     resource = ConfigResource(ResourceType.TOPIC, pipeline.topic(kind))
     admin = pipeline.cluster.admin()
-    found: dict[str, Any] = admin.describe_configs([resource])[resource].result(10)
+    found: dict[str, Any] = admin.describe_configs([resource])[resource].result(60)
     return found
 
 

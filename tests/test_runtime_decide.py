@@ -427,7 +427,7 @@ def test_records_gone_before_they_were_replayed_stop_the_partition_by_name(kafka
     end = len(pipeline.read("summaries"))
     admin = kafka.admin()
     place = TopicPartition(pipeline.topic("summaries"), 0, end - 5)
-    admin.delete_records([place])[place].result(30)
+    admin.delete_records([place])[place].result(60)
     with pipeline.running("decide") as decide:
         wait_for(
             lambda: decide.metric("data_losses_total", topic=pipeline.topic("summaries")) == 1, "the loss"

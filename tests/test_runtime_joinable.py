@@ -44,10 +44,10 @@ def alter(kafka: Cluster, topic: str, settings: dict[str, str]) -> None:
     ]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
     admin = kafka.admin()
-    admin.incremental_alter_configs([resource])[resource].result(30)
+    admin.incremental_alter_configs([resource])[resource].result(60)
 
     def is_known() -> bool:
-        found = admin.describe_configs([resource])[resource].result(30)
+        found = admin.describe_configs([resource])[resource].result(60)
         return all(found[name].value == value for name, value in settings.items())
 
     wait_for(is_known, f"{settings} of {topic}")
@@ -63,8 +63,8 @@ def test_topics_of_unequal_partition_counts_are_refused(kafka: Cluster, tmp_path
 
 def grow(kafka: Cluster, topic: str, partitions: int) -> None:
     admin = kafka.admin()
-    admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(30)
-    wait_for(lambda: len(admin.list_topics(topic, timeout=10).topics[topic].partitions) == partitions, "more")
+    admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(60)
+    wait_for(lambda: len(admin.list_topics(topic, timeout=60).topics[topic].partitions) == partitions, "more")
 
 
 def test_a_partition_count_that_grows_stops_the_worker_and_is_refused_ever_after(

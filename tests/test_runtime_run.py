@@ -59,7 +59,7 @@ def test_run_starts_both_roles_and_ends_both_and_alerts_are_shown(kafka: Cluster
         run.wait()
     # Watching alerts leaves no group behind.
     admin = kafka.admin()
-    groups = {one.group_id for one in admin.list_consumer_groups(request_timeout=10).result().valid}
+    groups = {one.group_id for one in admin.list_consumer_groups(request_timeout=60).result().valid}
     assert {one for one in groups if one.startswith(pipeline.name)} == {
         pipeline.config.group("observe"),
         pipeline.config.group("decide"),

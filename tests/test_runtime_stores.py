@@ -92,7 +92,7 @@ def test_a_store_ahead_of_what_is_committed_is_made_again(kafka: Cluster, tmp_pa
 
     def set_back() -> bool:
         [answer] = admin.alter_consumer_group_offsets([asked]).values()
-        return all(one.error is None for one in answer.result(30).topic_partitions)
+        return all(one.error is None for one in answer.result(60).topic_partitions)
 
     wait_for(set_back, "the group to be set back")
     with pipeline.running("join") as join:
@@ -121,7 +121,7 @@ def test_a_store_that_lacks_records_that_are_gone_is_made_again(kafka: Cluster, 
     pipeline, feed = left_behind(kafka, tmp_path)
     place = TopicPartition(pipeline.input, 0, int(0.4 * len(feed.logs[PREDICTIONS, 0])) + 1)
     admin = kafka.admin()
-    admin.delete_records([place])[place].result(30)
+    admin.delete_records([place])[place].result(60)
     with pipeline.running("join") as join:
         wait_for(lambda: join.metric("rebuild_seconds_count") == 1, "the store to be made")
         assert join.metric("rebuilt_records_total") > share(feed, 0.7) - share(feed, 0.4)

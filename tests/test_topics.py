@@ -31,13 +31,13 @@ def configured(kafka: Cluster, pipeline: str, **sections: Any) -> Config:
 
 
 def partitions_of(kafka: Cluster, topic: str) -> int:
-    return len(kafka.admin().list_topics(topic, timeout=10).topics[topic].partitions)
+    return len(kafka.admin().list_topics(topic, timeout=60).topics[topic].partitions)
 
 
 def settings_of(kafka: Cluster, topic: str) -> dict[str, str]:
     resource = ConfigResource(ResourceType.TOPIC, topic)
     admin = kafka.admin()  # Its requests end with it.
-    entries = admin.describe_configs([resource])[resource].result(10)
+    entries = admin.describe_configs([resource])[resource].result(60)
     return {name: entry.value for name, entry in entries.items()}
 
 
@@ -103,7 +103,7 @@ def test_another_number_of_partitions_is_refused_before_anything_is_created(
     with pytest.raises(ConfigError) as caught:
         create_topics(config)
     assert caught.value.problems == [f"summaries.partitions: expected 2, as {there} has, got 4"]
-    known = kafka.admin().list_topics(timeout=10).topics
+    known = kafka.admin().list_topics(timeout=60).topics
     assert [other for other in INTERNAL if config.topic(other) in known] == [name]
 
 
@@ -137,7 +137,7 @@ def test_inputs_are_reported_with_what_should_be_otherwise(kafka: Cluster) -> No
     assert plain == f"{names[1]}: input, partitions: 1, message.timestamp.type: CreateTime"
     assert warning.startswith(f"warning: {names[1]}: ")
     assert missing.startswith(f"warning: {names[2]}: not there")
-    assert names[2] not in kafka.admin().list_topics(timeout=10).topics
+    assert names[2] not in kafka.admin().list_topics(timeout=60).topics
 
 
 def test_a_cluster_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ class RealPipeline(Pipeline):
             for name, value in wanted.items()
         ]
         resource = ConfigResource(ResourceType.TOPIC, self.input, incremental_configs=entries)
-        self._admin.incremental_alter_configs([resource])[resource].result(30)
+        self._admin.incremental_alter_configs([resource])[resource].result(60)
 
     @contextlib.contextmanager
     def workers(self, folder: Path, observe: int, decide: int) -> Iterator[Workers]:
@@ -131,7 +131,7 @@ class Workers:
         """Members of a role's group and partitions assigned to them; none while that changes."""
         group = self._pipeline.config.group(role)
         try:
-            found = self._admin.describe_consumer_groups([group], request_timeout=10)[group].result()
+            found = self._admin.describe_consumer_groups([group], request_timeout=60)[group].result()
         except KafkaException:
             # Nobody has come to the group yet, or its coordinator is only just being chosen.
             return 0, 0
@@ -143,14 +143,14 @@ class Workers:
         asked = ConsumerGroupTopicPartitions(
             self._pipeline.config.group(role), [TopicPartition(topic, partition) for partition in ends]
         )
-        [answer] = self._admin.list_consumer_group_offsets([asked], request_timeout=10).values()
+        [answer] = self._admin.list_consumer_group_offsets([asked], request_timeout=60).values()
         committed = {one.partition: one.offset for one in answer.result().topic_partitions}
         return all(committed[partition] >= end for partition, end in ends.items())
 
     def _ends(self, topic: str) -> dict[int, int]:
-        partitions = self._admin.list_topics(topic, timeout=10).topics[topic].partitions
+        partitions = self._admin.list_topics(topic, timeout=60).topics[topic].partitions
         asked = {TopicPartition(topic, partition): LATEST for partition in partitions}
-        answers = self._admin.list_offsets(asked, request_timeout=10)
+        answers = self._admin.list_offsets(asked, request_timeout=60)
         return {one.partition: answer.result().offset for one, answer in answers.items()}
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:

@@ -19,7 +19,7 @@ PARTITIONS = 8
 
 def shares(admin: AdminClient, group: str) -> dict[str, frozenset[int]]:
     """By static name, the partitions of each member."""
-    found = admin.describe_consumer_groups([group], request_timeout=10)[group].result()
+    found = admin.describe_consumer_groups([group], request_timeout=60)[group].result()
     return {
         one.group_instance_id: frozenset(place.partition for place in one.assignment.topic_partitions)
         for one in found.members

@@ -80,14 +80,14 @@ class Cluster:
         admin = self.admin()
         # Fewer than one replica stands for "the default of the cluster".
         topic = NewTopic(name, partitions, replication_factor=-1, config=dict(config or {}))
-        admin.create_topics([topic], operation_timeout=20)[name].result(30)
-        deadline = time.monotonic() + 30
+        admin.create_topics([topic], operation_timeout=60)[name].result(60)
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            known = admin.list_topics(name, timeout=10).topics[name].partitions
+            known = admin.list_topics(name, timeout=60).topics[name].partitions
             if len(known) == partitions and all(p.leader >= 0 for p in known.values()):
                 return name
             time.sleep(0.02)
-        raise TimeoutError(f"topic {name}: expected {partitions} partitions with leaders within 30 s")
+        raise TimeoutError(f"topic {name}: expected {partitions} partitions with leaders within 60 s")
 
 
 class Broker(Cluster):
