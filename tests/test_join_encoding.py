@@ -139,3 +139,21 @@ def test_a_number_that_is_none_is_one_in_the_entry_too() -> None:
     zero = np.zeros(1, np.int64)
     (entry,) = encoded(1, [Part(pieces, zero, (zero, zero), np.array([[math.nan]]))])
     assert entry == encode((Prediction("p", 0, 0, "m", "1", "live", (), (("yes", None),)),))
+
+
+@BOTH
+def test_many_are_as_one_and_a_head_has_no_more_numbers_than_places(compiled: bool) -> None:
+    heads = [
+        Head("m", "1", "live", ("x",), split(inputs)[0])
+        for inputs in (((0.5, 0.5), ("yes", None)), ((None, 0.5), None), (("yes", 0.5), (0.5, 0.5, 0.5)))
+    ]
+    n, random = 2 * encoding.BLOCK_ROWS + 1, np.random.default_rng(1)
+    head, numbers = random.integers(0, len(heads), n), random.random((n, 4))
+    numbers[::7] = math.nan
+    clock, lag = random.integers(0, 2**40, n), random.integers(-200, 200, n)
+    labels = [Label("l", row, 0, row, 0, None, row % 2) for row in range(n)]
+    rows = zip(map(heads.__getitem__, head), clock.tolist(), lag.tolist(), numbers.tolist(), strict=True)
+    predictions = [Prediction("p", at, late, *one[:4], fill(one[4], row)) for one, at, late, row in rows]
+    part = Part([encoding.of_prediction("p", one) for one in heads], head, (clock, lag), numbers)
+    entries = encoded(n, [part, part_of_labels(labels)], compiled=compiled)
+    assert entries == list(map(encode, zip(predictions, labels, strict=True)))

@@ -6,13 +6,14 @@ and numbers between the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from struct import Struct
-from typing import Any
+from itertools import chain, repeat, zip_longest
+from typing import Any, cast
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_monitor import native
 from stream_monitor.events import Float64s, Int64s
@@ -25,11 +26,13 @@ Pieces = list[bytes]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
-_FLOAT = Struct(">Bd").pack
+_FLOAT = np.dtype([("mark", "u1"), ("number", ">f8")])
 _FLOAT_MARK = 0xCB
 _NONE = b"\xc0"
 _ARRAY = 0x90
 """The first byte of an array, with its length where that is below 16."""
+BLOCK_ROWS = 4_096
+"""So many are encoded at a time: of each, all pieces and numbers are objects meanwhile, of some 50 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +51,62 @@ class Part:
         """Of ``numbers``."""
         return int(self.numbers.shape[1])
 
+    def take(self, rows: slice) -> Part:
+        """Those of some ids."""
+        integers, tails = [column[rows] for column in self.integers], self.tails and self.tails[rows]
+        return Part(self.pieces, self.head[rows], integers, self.numbers[rows], tails)
+
 
 def encoded(n: int, parts: Sequence[Part], *, compiled: bool = True) -> list[Entry]:
     """The entry of each id, with an element of every part. ``compiled``: by the kernel where it is installed,
-    which changes the cost and nothing else. Cost: 0.1 us an element, 1 us without the kernel."""
+    which changes the cost and nothing else. Cost: 0.1 us an element, 0.3 us without the kernel."""
     module = native.installed() if compiled else None
     if module is not None:
         made: list[Entry] = module.encode_entries(n, list(parts))
         return made
-    mark = bytes([_ARRAY | len(parts)])
-    return [mark + b"".join(elements) for elements in zip(*map(_elements, parts), strict=True)]
+    blocks = (slice(first, first + BLOCK_ROWS) for first in range(0, n, BLOCK_ROWS))
+    return list(chain.from_iterable(_joined([part.take(rows) for part in parts]) for rows in blocks))
 
 
-def _elements(part: Part) -> Iterator[bytes]:
-    integers = zip(*(column.tolist() for column in part.integers), strict=True)
-    tails = part.tails or [b""] * len(part.head)
-    rows = zip(part.head.tolist(), integers, part.numbers.tolist(), tails, strict=True)
-    for head, whole, numbers, tail in rows:
-        first, second, *others = part.pieces[head]
-        behind = [one for pair in zip(map(_number, numbers), others, strict=False) for one in pair]
-        yield b"".join((first, *map(_encode, whole), second, *behind, tail))
+def _joined(parts: Sequence[Part]) -> Iterable[Entry]:
+    n, mark = len(parts[0].head), bytes([_ARRAY | len(parts)])
+    columns = chain.from_iterable(_columns_of(n, part) for part in parts)
+    return map(b"".join, zip(repeat(mark, n), *columns, strict=True))
 
 
-def _number(number: float) -> bytes:
-    return _NONE if number != number else _FLOAT(_FLOAT_MARK, number)  # noqa: PLR0124 (only NaN is not itself)
+def _columns_of(n: int, part: Part) -> Iterator[Iterable[bytes]]:
+    """What elements are made of, one behind the other."""
+    used, at = np.unique(part.head, return_inverse=True)
+    # By place, a piece of each head: none where it has fewer.
+    first, second, *others = zip_longest(*(part.pieces[head] for head in used.tolist()), fillvalue=b"")
+    slots = np.array([len(part.pieces[head]) - 2 for head in used.tolist()])[at]
+    yield _each(n, first, at)
+    yield _integers(part.integers)
+    yield _each(n, second, at)
+    for place, (ones, numbers) in enumerate(zip(others, part.numbers.T, strict=False)):
+        yield _numbers(numbers, slots > place)
+        yield _each(n, ones, at)
+    if part.tails is not None:
+        yield part.tails
+
+
+def _each(n: int, pieces: Sequence[bytes], at: Int64s) -> Iterable[bytes]:
+    return repeat(pieces[0], n) if len(pieces) == 1 else map(pieces.__getitem__, at.tolist())
+
+
+def _integers(columns: Sequence[Int64s]) -> list[bytes]:
+    """Those of a row: an array of them, without the byte that it begins with."""
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [array[1:] for array in map(_encode, rows)]
+
+
+def _numbers(numbers: Float64s, is_there: NDArray[np.bool_]) -> list[bytes]:
+    marked = np.empty(len(numbers), _FLOAT)
+    marked["mark"], marked["number"] = _FLOAT_MARK, numbers
+    found = marked.view(f"V{_FLOAT.itemsize}").astype(np.object_)
+    found[np.isnan(numbers)] = _NONE
+    found[~is_there] = b""
+    return cast("list[bytes]", found.tolist())
 
 
 def of_prediction(topic: str, head: Head) -> Pieces:
