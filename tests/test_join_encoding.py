@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_monitor import native
@@ -93,19 +93,26 @@ def told(lone: Lone, names: tuple[str, ...]) -> list[tuple[int, dict[str, Any]]]
     """Of each entry that was read, its place and its fields, as text: nan is nan, and 1 is not 1.0."""
     found = []
     for row, at in enumerate(lone.at):
-        one = lone.ones[lone.head[row]]
-        fields = {name: repr(getattr(one, name)) for name in one.__struct_fields__}
-        fields |= {name: repr(int(column[row])) for name, column in zip(names, lone.integers, strict=True)}
-        if isinstance(one, Prediction):
-            template, numbers = split(one.inputs)
-            fields["inputs"] = repr(fill(template, lone.numbers[row].tolist()[: len(numbers)]))
+        topic, head = lone.heads[lone.head[row]]
+        if isinstance(head, Head):
+            fields = head._asdict()
+            fields["inputs"] = fill(fields.pop("template"), lone.numbers[row].tolist())
         else:
-            fields["value"] = repr(lone.values[row])
-        found.append((at, fields))
+            fields = {"model": head, "value": lone.values[row]}
+        fields |= {name: int(column[row]) for name, column in zip(names, lone.integers, strict=True)}
+        found.append((at, {name: repr(value) for name, value in {"topic": topic, **fields}.items()}))
     return found
 
 
+def prediction(*inputs: Any) -> Prediction:
+    return Prediction("p", 1, 0, "m", "", "live", (), inputs)
+
+
 @BOTH
+@example(
+    [prediction(("yes", None), 0.5), prediction(("yes", 0.5), None), prediction((None, 0.5), 1.0)], False
+)
+@example([prediction(None), prediction(("yes", (0.5, 0.5))), prediction(("yes", (0.5, None)))], False)
 @given(st.lists(PREDICTIONS | LABELS | st.just(Again("p", 1, "m", "", "live")), max_size=6), st.booleans())
 def test_what_is_alone_is_read_back_and_all_else_is_left(
     compiled: bool, ones: list[Any], is_followed: bool
