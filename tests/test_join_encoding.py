@@ -113,6 +113,8 @@ def prediction(*inputs: Any) -> Prediction:
     [prediction(("yes", None), 0.5), prediction(("yes", 0.5), None), prediction((None, 0.5), 1.0)], False
 )
 @example([prediction(None), prediction(("yes", (0.5, 0.5))), prediction(("yes", (0.5, None)))], False)
+@example([prediction(("a", {"a": 0.5, "b": 1.0})), prediction(("b", {"a": 0.0, "b": 0.25}))], False)
+@example([prediction(("a", {"a": 0.5, "b": 1.0})), prediction(("b", {"b": 0.0, "a": 0.25}))], False)
 @given(st.lists(PREDICTIONS | LABELS | st.just(Again("p", 1, "m", "", "live")), max_size=6), st.booleans())
 def test_what_is_alone_is_read_back_and_all_else_is_left(
     compiled: bool, ones: list[Any], is_followed: bool
