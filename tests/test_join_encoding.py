@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_monitor import native
@@ -93,19 +93,28 @@ def told(lone: Lone, names: tuple[str, ...]) -> list[tuple[int, dict[str, Any]]]
     """Of each entry that was read, its place and its fields, as text: nan is nan, and 1 is not 1.0."""
     found = []
     for row, at in enumerate(lone.at):
-        one = lone.ones[lone.head[row]]
-        fields = {name: repr(getattr(one, name)) for name in one.__struct_fields__}
-        fields |= {name: repr(int(column[row])) for name, column in zip(names, lone.integers, strict=True)}
-        if isinstance(one, Prediction):
-            template, numbers = split(one.inputs)
-            fields["inputs"] = repr(fill(template, lone.numbers[row].tolist()[: len(numbers)]))
+        topic, head = lone.heads[lone.head[row]]
+        if isinstance(head, Head):
+            fields = head._asdict()
+            fields["inputs"] = fill(fields.pop("template"), lone.numbers[row].tolist())
         else:
-            fields["value"] = repr(lone.values[row])
-        found.append((at, fields))
+            fields = {"model": head, "value": lone.values[row]}
+        fields |= {name: int(column[row]) for name, column in zip(names, lone.integers, strict=True)}
+        found.append((at, {name: repr(value) for name, value in {"topic": topic, **fields}.items()}))
     return found
 
 
+def prediction(*inputs: Any) -> Prediction:
+    return Prediction("p", 1, 0, "m", "", "live", (), inputs)
+
+
 @BOTH
+@example(
+    [prediction(("yes", None), 0.5), prediction(("yes", 0.5), None), prediction((None, 0.5), 1.0)], False
+)
+@example([prediction(None), prediction(("yes", (0.5, 0.5))), prediction(("yes", (0.5, None)))], False)
+@example([prediction(("a", {"a": 0.5, "b": 1.0})), prediction(("b", {"a": 0.0, "b": 0.25}))], False)
+@example([prediction(("a", {"a": 0.5, "b": 1.0})), prediction(("b", {"b": 0.0, "a": 0.25}))], False)
 @given(st.lists(PREDICTIONS | LABELS | st.just(Again("p", 1, "m", "", "live")), max_size=6), st.booleans())
 def test_what_is_alone_is_read_back_and_all_else_is_left(
     compiled: bool, ones: list[Any], is_followed: bool
@@ -139,3 +148,21 @@ def test_a_number_that_is_none_is_one_in_the_entry_too() -> None:
     zero = np.zeros(1, np.int64)
     (entry,) = encoded(1, [Part(pieces, zero, (zero, zero), np.array([[math.nan]]))])
     assert entry == encode((Prediction("p", 0, 0, "m", "1", "live", (), (("yes", None),)),))
+
+
+@BOTH
+def test_many_are_as_one_and_a_head_has_no_more_numbers_than_places(compiled: bool) -> None:
+    heads = [
+        Head("m", "1", "live", ("x",), split(inputs)[0])
+        for inputs in (((0.5, 0.5), ("yes", None)), ((None, 0.5), None), (("yes", 0.5), (0.5, 0.5, 0.5)))
+    ]
+    n, random = 2 * encoding.BLOCK_ROWS + 1, np.random.default_rng(1)
+    head, numbers = random.integers(0, len(heads), n), random.random((n, 4))
+    numbers[::7] = math.nan
+    clock, lag = random.integers(0, 2**40, n), random.integers(-200, 200, n)
+    labels = [Label("l", row, 0, row, 0, None, row % 2) for row in range(n)]
+    rows = zip(map(heads.__getitem__, head), clock.tolist(), lag.tolist(), numbers.tolist(), strict=True)
+    predictions = [Prediction("p", at, late, *one[:4], fill(one[4], row)) for one, at, late, row in rows]
+    part = Part([encoding.of_prediction("p", one) for one in heads], head, (clock, lag), numbers)
+    entries = encoded(n, [part, part_of_labels(labels)], compiled=compiled)
+    assert entries == list(map(encode, zip(predictions, labels, strict=True)))

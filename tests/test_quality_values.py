@@ -13,6 +13,7 @@ import pytest
 from stream_monitor.codecs.columns import column, columns, layouts
 from stream_monitor.config import Quality
 from stream_monitor.events import Group, Stream
+from stream_monitor.quality.kept import Kept, fill, kept_of
 from stream_monitor.quality.values import Inputs, class_text, inputs_of, label_of
 from stream_monitor.summary.categories import TEXT_MAX
 from stream_monitor.summary.vocabulary import Vocabulary
@@ -160,3 +161,20 @@ def test_columns_of_mixed_types_are_read_value_by_value() -> None:
     texts = [one for ((one, _),) in inputs_of(mixed, {"y": MULTICLASS})]
     assert numbers == [None, 1.0, 2.0, None, None, None, 2.5]
     assert texts == ["x", "1", "2", "true", None, None, "2.5"]
+
+
+@pytest.mark.parametrize("classes", [1, 3, 40, 5_000])
+def test_what_is_kept_as_columns_is_what_is_kept_of_each(classes: int) -> None:
+    """And there are no more templates than rows, however many there could be."""
+    rows = 3_000
+    random = np.random.default_rng(classes)
+    values = zip(
+        *random.integers(0, classes, (2, rows)).tolist(), *random.random((2, rows)).tolist(), strict=True
+    )
+    batch = group([{"b": f"b{b}", "m": f"m{m}", "q": q, "r": r if r < 0.9 else "?"} for b, m, q, r in values])
+    quality = {"b": Quality(task="binary", score="q"), "m": Quality(task="multiclass"), "r": REGRESSION}
+    expected = inputs_of(batch, quality)
+    for kept in (kept_of(batch, quality), Kept.of(expected)):
+        assert len(kept.templates) <= rows
+        found = zip(kept.code.tolist(), kept.numbers.tolist(), strict=True)
+        assert [fill(kept.templates[code], numbers) for code, numbers in found] == list(expected)

@@ -19,7 +19,7 @@ from stream_monitor.join.pairs import Pairs
 from stream_monitor.join.rows import Head, LabelRows, PredictionRows
 from stream_monitor.join.store import Position, Store, StoreDamagedError
 from stream_monitor.join.table import RECENT_MAX
-from stream_monitor.quality.kept import kept_of, used
+from stream_monitor.quality.kept import coded, crossed, kept_of
 from stream_monitor.summary.segments import segments_of
 from stream_monitor.watermark import Clock, Observed, RowCounts, judge
 
@@ -201,8 +201,7 @@ def _heads_of(groups: Sequence[tuple[Group, ModelConfig]]) -> tuple[list[Head], 
 def _kept_of(group: Group, model: ModelConfig, heads: dict[Head, int]) -> tuple[Int64s, Float64s]:
     kept, stream = kept_of(group, model.quality), group.stream[:3]
     segments, code = _segments_of(group, model.segments)
-    both = code * len(kept.templates) + kept.code
-    pairs, of_row = used([(one, of) for one in segments for of in kept.templates], both)
+    pairs, of_row = crossed(segments, code, kept.templates, kept.code)
     mine = [heads.setdefault(Head(*stream, *pair), len(heads)) for pair in pairs]
     return np.array(mine, np.int64)[of_row], kept.numbers
 
@@ -211,9 +210,7 @@ def _segments_of(group: Group, fields: Sequence[str]) -> tuple[list[tuple[str, .
     """The distinct segments of the rows of a group, and which of them each has."""
     if not fields:
         return [()], np.zeros(len(group.rows), np.int64)
-    segments = segments_of(group, fields)
-    codes = {one: place for place, one in enumerate(dict.fromkeys(segments))}
-    return list(codes), np.fromiter(map(codes.__getitem__, segments), np.int64, len(segments))
+    return coded(segments_of(group, fields))
 
 
 def _at(columns: tuple[list[Any], ...], places: Int64s) -> Iterator[list[Any]]:

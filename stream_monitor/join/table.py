@@ -23,7 +23,6 @@ from stream_monitor.join.entries import Element, Elements, decode, encode
 from stream_monitor.join.pool import Pool
 from stream_monitor.join.rows import Head, LabelRows, PredictionRows
 from stream_monitor.join.store import Entry, Found, Key, Position, Store
-from stream_monitor.quality.kept import split
 
 RECENT_MAX = 200_000
 """Ids that wait in memory for what joins them, of all partitions of a process; some 300 bytes each."""
@@ -100,8 +99,7 @@ class Table:
     def of_predictions(self, rows: PredictionRows) -> Int64s:
         """The head of each row, with its topic."""
         topic = rows.source.topic
-        mine = [self.heads[PREDICTION].code((topic, one)) for one in rows.heads]
-        return np.array(mine, np.int64)[rows.head]
+        return self._codes(PREDICTION, [(topic, one) for one in rows.heads])[rows.head]
 
     def of_labels(self, rows: LabelRows) -> Int64s:
         """The topic and model of each row."""
@@ -161,7 +159,7 @@ class Table:
             clock = bucket * self._bucket_ms + since
             chosen = [keys[at] for at in lone.at]
             columns = {"key": chosen, "waits": False, "new": False, "bucket": bucket, "clock": clock}
-            columns |= {"time": clock - lag, "head": self._heads_of(likely, lone.ones)[lone.head]}
+            columns |= {"time": clock - lag, "head": self._codes(likely, lone.heads)[lone.head]}
             if likely == LABEL:
                 columns |= {"offset": places[0], "row": places[1], "value": pool.as_objects(lone.values)}
             else:
@@ -170,14 +168,8 @@ class Table:
             numbers.update(zip(chosen, range(first << 2 | likely, first + n << 2 | likely, 4), strict=True))
         return numbers
 
-    def _heads_of(self, kind: Kind, ones: Sequence[Any]) -> Int64s:
-        if kind == LABEL:
-            return np.array([self.heads[LABEL].code((one.topic, one.model)) for one in ones], np.int64)
-        heads = [Head(one.model, one.version, one.role, one.segments, split(one.inputs)[0]) for one in ones]
-        codes = [
-            self.heads[PREDICTION].code((one.topic, head)) for one, head in zip(ones, heads, strict=True)
-        ]
-        return np.array(codes, np.int64)
+    def _codes(self, kind: Kind, heads: Sequence[tuple[str, Any]]) -> Int64s:
+        return np.array(list(map(self.heads[kind].code, heads)), np.int64)
 
     def elements(self, key: Key, stored: Found) -> Mapping[int, Elements]:
         """All elements of an id, by bucket; ``stored`` has those of which nothing is here."""
