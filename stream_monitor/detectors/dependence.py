@@ -109,6 +109,7 @@ def spread_of(x: Float64s, windows: Int64s, steps: Int64s) -> Spread:
     By the autoregression, or by the memory beneath noise where that fits better (see Beneath). What both miss
     is seen in means of blocks: where the fit to them gives a window clearly more variance, it has that.
     """
+    x, place = _moving(x)
     fit, beneath = autoregression(x), beneath_noise(x)
     found = fit.spread(windows, steps)
     if beneath is not None:
@@ -122,7 +123,18 @@ def spread_of(x: Float64s, windows: Int64s, steps: Int64s) -> Spread:
         greater = coarse.variance > clearly * found.variance[long]
         found.variance[long] = np.where(greater, coarse.variance, found.variance[long])
         found.freedom[long] = np.where(greater, coarse.freedom, found.freedom[long])
-    return found
+    return Spread(*(one[:, place] for one in found))
+
+
+def _moving(x: Float64s) -> tuple[Float64s, Int64s]:
+    """Two series of zeros and those of ``x`` (L, S) that are none; and which of them each of ``x`` is, (S,).
+
+    Of what never goes wrong there is much, and its rates are all alike.
+    """
+    moves = x.any(axis=0)
+    found = np.zeros((len(x), 2 + np.count_nonzero(moves)))
+    found[:, 2:] = x[:, moves]
+    return found, np.where(moves, 1 + np.cumsum(moves), 0)
 
 
 def _blocks(x: Float64s) -> Iterator[tuple[int, Float64s]]:
@@ -183,10 +195,11 @@ def demeaned(x: Float64s) -> tuple[Float64s, Int64s]:
 
 def _variance(x: Float64s) -> Float64s:
     """Of the mean of demeaned series (L, S): the greatest that a fit gives it."""
+    x, place = _moving(x)
     found = autoregression(x).variance(len(x))
     for size, means in _blocks(x):
         found = np.maximum(found, autoregression(means).variance(len(x) / size))
-    return found
+    return found[place]
 
 
 def _cusum(x: Float64s, scale: Float64s | float) -> Float64s:
