@@ -10,7 +10,7 @@ import numpy as np
 from stream_monitor.checks.base import Observations, Score, Unit, counts_of, rates
 from stream_monitor.events import Float64s, Int64s
 from stream_monitor.reference import Kind, Reference
-from stream_monitor.summary.summary import TYPES, Count, Summary
+from stream_monitor.summary.summary import Count, Summary
 
 if TYPE_CHECKING:
     from stream_monitor.config import MinEffect, Signal
@@ -21,8 +21,7 @@ Counts = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
 
 def _missing(counts: Counts, rows: int, _numeric: np.ndarray) -> tuple[Int64s, Int64s]:
-    absent = rows - counts[:, TYPES].sum(axis=1)
-    return absent + counts[:, Count.NULL], np.full(len(counts), rows, np.int64)
+    return rows - _present(counts), np.full(len(counts), rows, np.int64)
 
 
 def _present(counts: Counts) -> Int64s:
@@ -55,7 +54,7 @@ class RateMeasure:
         dead: float,
     ) -> None:
         self._hits = hits
-        self._signals = sorted(reference.kinds)
+        self._signals = tuple(sorted(reference.kinds))
         self._numeric = np.array([reference.kinds[name] is Kind.NUMBER for name in self._signals], np.bool_)
         self.scores = [Score(check, name, "rate", Unit.SHARE, dead) for name in self._signals]
 

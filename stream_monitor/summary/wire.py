@@ -136,9 +136,7 @@ def _unpack(packed: bytes, highest: int) -> Int64s:
     if not packed:
         return np.empty(0, np.int64)
     size = packed[0]
-    _require(
-        size in _ITEMS and len(packed) % size == 1 % size and len(packed) > 1, "length of an array"
-    )
+    _require(size in _ITEMS and len(packed) % size == 1 % size and len(packed) > 1, "length of an array")
     values = np.frombuffer(packed, _ITEMS[size], offset=1)
     _require(highest >= 0 and values.max() <= highest, "value beyond its bound")
     return values.astype(np.int64)
