@@ -90,8 +90,8 @@ class Check(Protocol):
 
 
 def rates(hits: Float64s, n: Float64s) -> Observations:
-    """Observations of 0-or-1 events: ``hits`` of ``n``, per score."""
-    mean = np.divide(hits, n, out=np.zeros_like(n), where=n > 0)
+    """Observations of 0-or-1 events: ``hits`` (.., scores) of ``n`` (scores,)."""
+    mean = np.divide(hits, n, out=np.zeros_like(hits), where=n > 0)
     return Observations(n, mean, n * mean * (1.0 - mean))
 
 
