@@ -59,21 +59,23 @@ class Autoregression:
         return spread_of_density(density, windows, steps, self.length / (2.0 + 2.0 * inflation), self.length)
 
     def _density(self, frequencies: Float64s) -> Float64s:
-        """The spectrum, (F, S)."""
-        return np.maximum(self.power, TINY) / np.maximum(self._response(frequencies), 1e-12) / np.pi
+        """The spectrum, (F, S): flat where nothing is remembered."""
+        power, remembers = np.maximum(self.power, TINY), np.flatnonzero(self.filters[1:].any(axis=0))
+        found = np.tile(power / np.pi, (len(frequencies), 1))
+        response = self._response(frequencies, remembers)
+        found[:, remembers] = power[remembers] / np.maximum(response, 1e-12) / np.pi
+        return found
 
-    def _response(self, frequencies: Float64s) -> Float64s:
-        """What the filters make of the power at each frequency, (F, S): 1 where nothing is remembered."""
-        found = np.ones((len(frequencies), self.filters.shape[1]))
-        remembers = self.filters[1:].any(axis=0)
+    def _response(self, frequencies: Float64s, signals: Int64s) -> Float64s:
+        """What the filters of these signals make of the power at each frequency, (F, s)."""
         order = int(np.flatnonzero(self.filters.any(axis=1))[-1])
-        filters = self.filters[: order + 1, remembers]
+        filters = self.filters[: order + 1, signals]
         real, imaginary = np.zeros((2, len(frequencies), filters.shape[1]))
         for lag, one in enumerate(filters):
             angle = lag * frequencies[:, None]
             real += np.cos(angle) * one
             imaginary += np.sin(angle) * one
-        found[:, remembers] = real * real + imaginary * imaginary
+        found: Float64s = real * real + imaginary * imaginary
         return found
 
 

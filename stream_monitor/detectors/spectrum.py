@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,8 +26,9 @@ class Spread(NamedTuple):
     freedom: Float64s
 
 
+@lru_cache(maxsize=1)
 def bins() -> tuple[Float64s, Float64s]:
-    """Of the grid of frequencies the middle of each bin, and its width."""
+    """Of the grid of frequencies the middle of each bin, and its width; read only."""
     return (EDGES[1:] + EDGES[:-1]) / 2, np.diff(EDGES)
 
 
