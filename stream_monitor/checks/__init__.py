@@ -3,8 +3,12 @@
 from stream_monitor.checks.base import Check
 from stream_monitor.checks.category import Category
 from stream_monitor.checks.numeric import Numeric
-from stream_monitor.checks.rates import MISSING, NOT_FINITE, OUT_OF_RANGE, WRONG_TYPE
+from stream_monitor.checks.rates import MISSING, NOT_FINITE, OUT_OF_RANGE, WRONG_TYPE, Rates
 
-ALL: tuple[Check, ...] = (Numeric(), Category(), MISSING, WRONG_TYPE, OUT_OF_RANGE, NOT_FINITE)
+ALL: tuple[Check, ...] = (
+    Numeric(),
+    Category(),
+    Rates(MISSING, WRONG_TYPE, OUT_OF_RANGE, NOT_FINITE),
+)
 
 __all__ = ["ALL", "Check"]

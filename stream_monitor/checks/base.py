@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from stream_monitor.events import Float64s
+from stream_monitor.events import Float64s, Int64s
 from stream_monitor.reference import Reference
 from stream_monitor.summary.summary import Count, Summary
 
 if TYPE_CHECKING:
     from stream_monitor.config import MinEffect, Signal
 
-__all__ = ["Check", "Measure", "Observations", "Score", "Unit", "concatenate", "rates"]
+__all__ = ["Check", "Measure", "Observations", "Score", "Unit", "concatenate", "places", "rates"]
 
 
 class Unit(StrEnum):
@@ -89,8 +90,8 @@ class Check(Protocol):
 
 
 def rates(hits: Float64s, n: Float64s) -> Observations:
-    """Observations of 0-or-1 events: ``hits`` of ``n``, per score."""
-    mean = np.divide(hits, n, out=np.zeros_like(n), where=n > 0)
+    """Observations of 0-or-1 events: ``hits`` (.., scores) of ``n`` (scores,)."""
+    mean = np.divide(hits, n, out=np.zeros_like(hits), where=n > 0)
     return Observations(n, mean, n * mean * (1.0 - mean))
 
 
@@ -105,11 +106,22 @@ def concatenate(parts: list[Observations]) -> Observations:
     )
 
 
-def counts_of(summary: Summary, signals: list[str]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+@lru_cache(maxsize=256)
+def places(names: tuple[str, ...], among: tuple[str, ...]) -> Int64s:
+    """Of each name its place among others, or -1 where it is none of them; (names,), read only.
+
+    Slice after slice of a stream has the same signals.
+    """
+    place = {name: at for at, name in enumerate(among)}
+    found: Int64s = np.array([place.get(name, -1) for name in names], np.int64)
+    found.flags.writeable = False
+    return found
+
+
+def counts_of(summary: Summary, signals: tuple[str, ...]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     """The counts (signals, len(Count)) in the order asked for; zeros where the summary lacks a signal."""
-    rows = {name: row for row, name in enumerate(summary.signals)}
+    rows = places(signals, summary.signals)
+    there = rows >= 0
     counts = np.zeros((len(signals), len(Count)), np.int64)
-    for position, name in enumerate(signals):
-        if (row := rows.get(name)) is not None:
-            counts[position] = summary.counts[row]
+    counts[there] = summary.counts[rows[there]]
     return counts

@@ -58,19 +58,18 @@ class CategoryMeasure:
         self._places[signal] = (places, unseen)
 
     def measure(self, summary: Summary) -> Observations:
-        hits, n = np.zeros(len(self.scores)), np.zeros(len(self.scores))
+        hits = [0] * len(self.scores)
         totals = dict(zip(summary.signals, summary.texts.tolist(), strict=True))
-        values = summary.values
         for signal, (places, unseen) in self._places.items():
-            known = 0
-            for text, count in values.get(signal, {}).items():
+            named, known = summary.named.get(signal), 0
+            for text, count in named.counts.items() if named else ():
                 if (place := places.get(text)) is not None:
                     hits[place] += count
                     known += count
             if unseen != NOWHERE:
                 hits[unseen] += totals.get(signal, 0) - known
-        n[:] = [totals.get(signal, 0) for signal in self._of_score]
-        return rates(hits, n)
+        n = [totals.get(signal, 0) for signal in self._of_score]
+        return rates(np.array(hits, np.float64), np.array(n, np.float64))
 
 
 class Category:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from stream_monitor.checks.base import places
 from stream_monitor.events import Float64s
 from stream_monitor.reference import Kind, Reference
 from stream_monitor.summary.codes import BINS, bin_value
@@ -26,9 +27,10 @@ class History:
     """
 
     def __init__(self, reference: Reference, centers: Mapping[str, float]) -> None:
-        self._signals = sorted(name for name, kind in reference.kinds.items() if kind is Kind.NUMBER)
+        kinds = reference.kinds
+        self._signals = tuple(sorted(name for name, kind in kinds.items() if kind is Kind.NUMBER))
         self._grids = reference.grids
-        self._centers = centers
+        self._center = np.array([centers.get(name, 0.0) for name in self._signals])
         self._starts = np.zeros(0, np.int64)
         self._sums = np.zeros((0, 3, len(self._signals)))
         self.reference = self._measure(reference.summary)
@@ -61,14 +63,12 @@ class History:
         return mean, float(np.sqrt(variance)) if variance > ROUNDING * square else 0.0
 
     def _measure(self, summary: Summary) -> Float64s:
-        position = {name: place for place, name in enumerate(self._signals)}
-        numbers = np.array([position.get(name, -1) for name in summary.signals] or [-1], np.int64)
+        numbers = places(summary.signals, self._signals)
         keys, counts = summary.histogram
         where = numbers[keys // BINS]
         known = where >= 0
         where, counts = where[known], counts[known].astype(np.float64)
-        center = np.array([self._centers.get(name, 0.0) for name in self._signals])
-        values = _VALUES[keys[known] % BINS] + center[where]
+        values = _VALUES[keys[known] % BINS] + self._center[where]
         k = len(self._signals)
         sums = np.stack(
             [

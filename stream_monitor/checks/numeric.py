@@ -17,9 +17,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stream_monitor.checks.base import Observations, Score, Unit, concatenate, rates
+from stream_monitor.checks.base import Observations, Score, Unit, places, rates
 from stream_monitor.events import Float64s, Int64s
 from stream_monitor.reference import Kind, Reference
 from stream_monitor.summary.codes import BINS, ZERO_BIN, fine_codes
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 NAME = "drift"
 POLYNOMIALS = ("location", "spread", "skew", "tails")
 BEYOND = ("above_maximum", "below_minimum")
+SCORES = len(POLYNOMIALS) + len(BEYOND)
 FAR_OUT = ("skew", "tails", *BEYOND)
 """What an excursion of the signal moves more than all else does."""
 NARROW_BINS = 12
@@ -43,7 +43,8 @@ class NumericMeasure:
     """Scores of all numeric signals of a reference. Cost: a few vector operations over occupied bins."""
 
     def __init__(self, reference: Reference, min_effect: MinEffect) -> None:
-        self._signals = sorted(name for name, kind in reference.kinds.items() if kind is Kind.NUMBER)
+        kinds = reference.kinds
+        self._signals = tuple(sorted(name for name, kind in kinds.items() if kind is Kind.NUMBER))
         self._position = {name: position for position, name in enumerate(self._signals)}
         self._keys, self._counts, where = self._local(reference.summary)
         k = len(self._signals)
@@ -61,11 +62,12 @@ class NumericMeasure:
 
     def _scores(self, min_effect: MinEffect) -> list[Score]:
         of_share = min(min_effect.location, min_effect.share)
+        units = [Unit.SD if signal in self._narrow else Unit.RANK for signal in self._signals]
         found = [
             Score(NAME, signal, "location", Unit.SHARE, of_share)
             if binary
-            else Score(NAME, signal, "location", Unit.SD if narrow else Unit.RANK, min_effect.location)
-            for signal, binary, narrow in zip(self._signals, self._binary, self._narrow, strict=True)
+            else Score(NAME, signal, "location", unit, min_effect.location)
+            for signal, binary, unit in zip(self._signals, self._binary, units, strict=True)
         ]
         others = dict.fromkeys(POLYNOMIALS[1:], (Unit.RANK, min_effect.shape))
         others |= dict.fromkeys(BEYOND, (Unit.SHARE, min_effect.rate))
@@ -79,35 +81,30 @@ class NumericMeasure:
 
     def measure(self, summary: Summary) -> Observations:
         keys, counts, where = self._local(summary)
-        u = self._rank(keys, where)
-        k = len(self._signals)
-        n = _sums(where, counts, k)
-        square = u * u
-        polynomials = (
-            u,
-            1.5 * square - 0.5,
-            (2.5 * square - 1.5) * u,
-            (4.375 * square - 3.75) * square + 0.375,
-        )
-        parts = [_moments(n, where, counts, values, k) for values in polynomials]
-        bins = keys % BINS
-        larger, above, below = (
-            rates(_sums(where, counts * hit, k), n)
-            for hit in (
-                bins > self._lowest[where],
-                bins > self._highest[where],
-                bins < self._lowest[where],
+        u, bins, lowest = self._rank(keys, where), keys % BINS, self._lowest[where]
+        square, k = u * u, len(self._signals)
+        polynomials = np.array(
+            (
+                u,
+                1.5 * square - 0.5,
+                (2.5 * square - 1.5) * u,
+                (4.375 * square - 3.75) * square + 0.375,
             )
         )
-        parts[0] = _either(self._binary, larger, self._located(parts[0], summary))
-        found, watched = concatenate([*parts, above, below]), self._watched
-        return Observations(found.n[watched], found.mean[watched], found.m2[watched])
+        larger, above, below = bins > lowest, bins > self._highest[where], bins < lowest
+        n, *hits = _sums(where, counts * np.array((counts > 0, larger, above, below)), k)
+        rate = rates(np.array(hits), n)
+        total = _sums(where, counts * polynomials, k)
+        mean = np.divide(total, n, out=np.zeros_like(total), where=n > 0)
+        m2 = _sums(where, counts * (polynomials - mean.take(where, axis=1)) ** 2, k)
+        self._locate(mean[0], m2[0], rate, summary)
+        found = np.broadcast_to(n, (SCORES, len(n))), (mean, rate.mean[1:]), (m2, rate.m2[1:])
+        return Observations(*(np.concatenate(one, axis=None)[self._watched] for one in found))
 
     def _local(self, summary: Summary) -> tuple[Int64s, Float64s, Int64s]:
         """The histogram under this table's own signal numbers: keys, counts, signal number per key."""
         keys, counts = summary.histogram
-        numbers = np.array([self._position.get(name, -1) for name in summary.signals] or [-1], np.int64)
-        where = numbers[keys // BINS]
+        where = places(summary.signals, self._signals)[keys // BINS]
         known = where >= 0
         where = where[known]
         return where * BINS + keys[known] % BINS, counts[known].astype(np.float64), where
@@ -117,18 +114,19 @@ class NumericMeasure:
         if not len(self._keys):
             return np.zeros(len(keys))
         left = np.searchsorted(self._keys, keys)
-        right = np.searchsorted(self._keys, keys, side="right")
+        right = left + (self._keys.take(left, mode="clip") == keys)
         middle = (self._before[left] + self._before[right]) / 2.0 - self._base[where]
         u: Float64s = 2.0 * middle / self._total[where] - 1.0
         return u
 
     def _find_narrow(self, reference: Summary, occupied: Int64s) -> None:
-        n, mean, variance = self._fine(reference)
+        n, mean, variance = self._fine(reference, self._position)
         one_sign = (self._lowest > ZERO_BIN) | (self._highest < ZERO_BIN)
         self._binary = (occupied == 2) & (self._two_values(reference) | ~one_sign)
         varies = variance > 0.0
         few = (occupied <= NARROW_BINS) & one_sign & (n > 0)
-        self._narrow = few & varies & ~self._binary
+        narrow = few & varies & ~self._binary
+        self._narrow = {name: at for name, at in self._position.items() if narrow[at]}
         self._blind = few & self._not_constant(reference) & (np.sqrt(variance) < NARROW_SD_CODES)
         self._fine_mean = mean
         self._fine_sd = np.sqrt(np.where(varies, variance, 1.0))
@@ -152,12 +150,12 @@ class NumericMeasure:
             found[at] = squares - (least + greatest) * total + n * least * greatest == 0
         return found
 
-    def _fine(self, summary: Summary) -> tuple[Float64s, Float64s, Float64s]:
-        """n, mean and variance of the fine codes, exact until the division."""
+    def _fine(self, summary: Summary, wanted: Mapping[str, int]) -> tuple[Float64s, Float64s, Float64s]:
+        """n, mean and variance of the fine codes of those wanted, exact until the division; (k,)."""
         k = len(self._signals)
         n, mean, variance = np.zeros(k), np.zeros(k), np.zeros(k)
         for row, (name, size) in enumerate(zip(summary.signals, summary.numbers.tolist(), strict=True)):
-            at = self._position.get(name)
+            at = wanted.get(name)
             if at is None or not size:
                 continue
             total = int(summary.counts[row, Count.FINE_SUM])
@@ -165,30 +163,21 @@ class NumericMeasure:
             variance[at] = (summary.fine_squares(row) * size - total * total) / (size * size)
         return n, mean, variance
 
-    def _located(self, by_rank: Observations, summary: Summary) -> Observations:
-        if not self._narrow.any():
-            return by_rank
-        n, mean, variance = self._fine(summary)
-        shifted = (mean - self._fine_mean) / self._fine_sd
-        return _either(self._narrow, Observations(n, shifted, n * variance / self._fine_sd**2), by_rank)
-
-
-def _either(which: NDArray[np.bool_], first: Observations, second: Observations) -> Observations:
-    return Observations(
-        second.n, np.where(which, first.mean, second.mean), np.where(which, first.m2, second.m2)
-    )
-
-
-def _moments(n: Float64s, where: Int64s, counts: Float64s, values: Float64s, k: int) -> Observations:
-    total = _sums(where, counts * values, k)
-    mean = np.divide(total, n, out=np.zeros(k), where=n > 0)
-    m2 = _sums(where, counts * (values - mean[where]) ** 2, k)
-    return Observations(n, mean, m2)
+    def _locate(self, mean: Float64s, m2: Float64s, rate: Observations, summary: Summary) -> None:
+        """Write over the location by rank, (k,), where it is the first ``rate``, or that of fine codes."""
+        np.copyto(mean, rate.mean[0], where=self._binary)
+        np.copyto(m2, rate.m2[0], where=self._binary)
+        if self._narrow:
+            n, by_code, variance = self._fine(summary, self._narrow)
+            at = list(self._narrow.values())
+            sd = self._fine_sd[at]
+            mean[at] = (by_code[at] - self._fine_mean[at]) / sd
+            m2[at] = n[at] * variance[at] / sd**2
 
 
 def _sums(where: Int64s, weights: Float64s, k: int) -> Float64s:
-    """Floats, also where there is nothing to add."""
-    return np.bincount(where, weights, k).astype(np.float64, copy=False)
+    """Of rows of weights (rows, K) by ``where``, (rows, k): floats, also where there is nothing to add."""
+    return np.array([np.bincount(where, row, k) for row in weights], np.float64)
 
 
 def follows(scores: Sequence[Score]) -> Int64s:

@@ -114,12 +114,11 @@ def checked_slice(signals: int, n: Float64s, mean: Float64s, m2: Float64s) -> In
         raise ValueError(
             f"slice: expected three arrays ({signals},), got {n.shape}, {mean.shape}, {m2.shape}"
         )
-    seen = np.flatnonzero(n)
     if not (np.isfinite(n) & (n >= 0)).all():
         raise ValueError("slice: expected finite counts >= 0")
-    if not (np.isfinite(mean[seen]) & np.isfinite(m2[seen]) & (m2[seen] >= 0)).all():
+    if not ((n == 0) | (np.isfinite(mean) & np.isfinite(m2) & (m2 >= 0))).all():
         raise ValueError("slice: expected finite mean and m2 >= 0 wherever n > 0")
-    return seen
+    return np.flatnonzero(n)
 
 
 def checked_snapshot(snapshot: Snapshot, detector: str) -> None:

@@ -59,21 +59,23 @@ class Autoregression:
         return spread_of_density(density, windows, steps, self.length / (2.0 + 2.0 * inflation), self.length)
 
     def _density(self, frequencies: Float64s) -> Float64s:
-        """The spectrum, (F, S)."""
-        return np.maximum(self.power, TINY) / np.maximum(self._response(frequencies), 1e-12) / np.pi
+        """The spectrum, (F, S): flat where nothing is remembered."""
+        power, remembers = np.maximum(self.power, TINY), np.flatnonzero(self.filters[1:].any(axis=0))
+        found = np.tile(power / np.pi, (len(frequencies), 1))
+        response = self._response(frequencies, remembers)
+        found[:, remembers] = power[remembers] / np.maximum(response, 1e-12) / np.pi
+        return found
 
-    def _response(self, frequencies: Float64s) -> Float64s:
-        """What the filters make of the power at each frequency, (F, S): 1 where nothing is remembered."""
-        found = np.ones((len(frequencies), self.filters.shape[1]))
-        remembers = self.filters[1:].any(axis=0)
+    def _response(self, frequencies: Float64s, signals: Int64s) -> Float64s:
+        """What the filters of these signals make of the power at each frequency, (F, s)."""
         order = int(np.flatnonzero(self.filters.any(axis=1))[-1])
-        filters = self.filters[: order + 1, remembers]
+        filters = self.filters[: order + 1, signals]
         real, imaginary = np.zeros((2, len(frequencies), filters.shape[1]))
         for lag, one in enumerate(filters):
             angle = lag * frequencies[:, None]
             real += np.cos(angle) * one
             imaginary += np.sin(angle) * one
-        found[:, remembers] = real * real + imaginary * imaginary
+        found: Float64s = real * real + imaginary * imaginary
         return found
 
 
@@ -109,6 +111,7 @@ def spread_of(x: Float64s, windows: Int64s, steps: Int64s) -> Spread:
     By the autoregression, or by the memory beneath noise where that fits better (see Beneath). What both miss
     is seen in means of blocks: where the fit to them gives a window clearly more variance, it has that.
     """
+    x, place = _moving(x)
     fit, beneath = autoregression(x), beneath_noise(x)
     found = fit.spread(windows, steps)
     if beneath is not None:
@@ -122,7 +125,18 @@ def spread_of(x: Float64s, windows: Int64s, steps: Int64s) -> Spread:
         greater = coarse.variance > clearly * found.variance[long]
         found.variance[long] = np.where(greater, coarse.variance, found.variance[long])
         found.freedom[long] = np.where(greater, coarse.freedom, found.freedom[long])
-    return found
+    return Spread(*(one[:, place] for one in found))
+
+
+def _moving(x: Float64s) -> tuple[Float64s, Int64s]:
+    """Two series of zeros and those of ``x`` (L, S) that are none; and which of them each of ``x`` is, (S,).
+
+    Of what never goes wrong there is much, and its rates are all alike.
+    """
+    moves = x.any(axis=0)
+    found = np.zeros((len(x), 2 + np.count_nonzero(moves)))
+    found[:, 2:] = x[:, moves]
+    return found, np.where(moves, 1 + np.cumsum(moves), 0)
 
 
 def _blocks(x: Float64s) -> Iterator[tuple[int, Float64s]]:
@@ -183,10 +197,11 @@ def demeaned(x: Float64s) -> tuple[Float64s, Int64s]:
 
 def _variance(x: Float64s) -> Float64s:
     """Of the mean of demeaned series (L, S): the greatest that a fit gives it."""
+    x, place = _moving(x)
     found = autoregression(x).variance(len(x))
     for size, means in _blocks(x):
         found = np.maximum(found, autoregression(means).variance(len(x) / size))
-    return found
+    return found[place]
 
 
 def _cusum(x: Float64s, scale: Float64s | float) -> Float64s:

@@ -79,7 +79,8 @@ class Learning:
         whole[:, seen] = n, *further
         self._part(self._alike.part(whole[0]))
         of = self._alike.seen(seen)
-        self._origin[seen] = np.where(self._slices[self._alike.of[seen]] > 0, self._origin[seen], mean)
+        first = self._slices[of.groups][of.place] == 0
+        self._origin[seen[first]] = mean[first]
         events = whole[:, self._alike.first[of.groups]]
         self._slices[of.groups] += 1
         self._m2[seen] += m2

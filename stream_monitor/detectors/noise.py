@@ -77,9 +77,11 @@ class Noise:
         whole = np.where(looked, weight, 0.0).sum((0, 1), initial=LEAST)
         looks = 2.0 ** -np.arange(self.levels, dtype=np.float64)[:, None, None]
         rate = weight / whole / (looks * SPENT * run_length[signals])
-        found = of_estimate(height(np.where(looked, turnover, 1.0), rate), np.maximum(freedom, 1.0))
+        found = np.full(looked.shape, np.inf, np.float32)
         with np.errstate(over="ignore"):
-            return np.where(looked, np.square(found), np.inf).astype(np.float32)
+            passed = of_estimate(height(turnover[looked], rate[looked]), np.maximum(freedom[looked], 1.0))
+            found[looked] = np.square(passed)
+        return found
 
     def _weights(self, signals: Int64s | slice) -> Float64s:
         """What windows have of the budget, (levels, W, s), against one that finds shifts within SHIFTS: the

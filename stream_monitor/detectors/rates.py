@@ -19,8 +19,9 @@ def nearest(level: Float64s, n: Float64s, dead: Float64s) -> Float64s:
 def deviance(rate: Float64s, null: Float64s, within: Float64s) -> Float64s:
     """Twice the log likelihood ratio of rates (.., s) against the nearest of ``null`` (2, s), in squared
     deviations: times ``within``, the variance of an event."""
-    rate = np.clip(rate, 0.0, 1.0)
-    null = np.clip(rate, *null)
+    rate = np.minimum(np.maximum(rate, 0.0), 1.0)
+    least, most = null
+    null = np.minimum(np.maximum(rate, least), most)
     misses = 1.0 - rate
     gain = rate * np.log(np.maximum(rate, _TINY) / null)
     gain += misses * np.log(np.maximum(misses, _TINY) / (1.0 - null))

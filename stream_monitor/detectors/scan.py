@@ -229,17 +229,17 @@ class Scan:
     def _ratio(self, windows: Windows) -> Float64s:
         """The squared deviation of each window (W, s), in variances, over what it has to pass."""
         noise, of, limit = self._learner.kept.flat, windows.signal, self._limits[windows.level]
-        shift = windows.off / windows.n
+        shift, within = windows.off / windows.n, noise.within[of]
         variance = limit.between[:, of] * limit.length * (windows.squares / (windows.n * windows.n))
-        variance += noise.within[of] / windows.n + noise.error[of]
+        variance += within / windows.n + noise.error[of]
         level = noise.mean[of]
         # A constant whose sums were rounded has not moved.
         slack = self.dead[of] + ROUNDING * np.abs(level)
         squared = np.square(np.maximum(np.abs(shift) - slack, 0.0))
         rates = self._learner.share[of]
         if rates.any():
-            mean = (level + shift)[:, rates]
-            squared[:, rates] = deviance(mean, self._null[:, of][:, rates], noise.within[of][rates])
+            of_rates = deviance(level + shift, self._null[:, of], within)
+            squared = np.where(rates, of_rates, squared)
         found: Float64s = squared / (np.maximum(variance, _TINY) * limit.heights[:, of])
         return found
 

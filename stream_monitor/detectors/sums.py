@@ -123,9 +123,9 @@ class Sums:
     def _windows(self, level: int, at: _At, size: Int64s) -> Windows:
         ages = _AGES[: size[-1]].reshape(-1, *[1] * np.ndim(at.clock))
         blocks = self._off[level][(at.signal_clock - ages) % BLOCKS, at.signals]
-        off = np.cumsum(blocks, axis=0, dtype=np.float64)[size - 1]
+        off = np.cumsum(blocks.astype(np.float64), axis=0)[size - 1]
         events = self._events[level][:, (at.clock - ages) % BLOCKS, at.groups]
-        n, squares = np.cumsum(events, axis=1, dtype=np.float64)[:, size - 1][..., at.place]
+        n, squares = np.cumsum(events.astype(np.float64), axis=1)[:, size - 1].take(at.place, axis=2)
         return Windows(level, size, at.signals, n, off, squares)
 
     def latest(self, level: int, signals: Int64s, size: Int64s) -> tuple[Int64s, Windows]:
@@ -136,7 +136,9 @@ class Sums:
         clock = (self._count[groups] >> level) - 1
         there = self._events[level][0, clock % BLOCKS, groups] > 0
         signals, groups, clock = signals[there], groups[there], clock[there]
-        return signals, self._windows(level, _At(signals, groups, ALL, clock, clock), size)
+        return signals, self._windows(
+            level, _At(signals, groups, np.arange(len(signals)), clock, clock), size
+        )
 
     def began(self, level: Int64s, size: Int64s, signal: Int64s) -> tuple[Int64s, Int64s]:
         """Of one window of each signal (k,) the first slice, and the one after the last seen before it."""
@@ -221,7 +223,7 @@ class _At(NamedTuple):
 
     signals: Int64s | slice
     groups: Int64s | slice
-    place: Int64s | slice
+    place: Int64s
     clock: Int64s
     signal_clock: Int64s
 

@@ -47,7 +47,8 @@ def overshoot(x: Float64s) -> Float64s:
     """
     half = np.maximum(x, 1e-8) / 2
     density = np.exp(-half * half / 2) / np.sqrt(2 * np.pi)
-    found: Float64s = (ndtr(half) - 0.5) / half / (half * ndtr(half) + density)
+    below = ndtr(half)
+    found: Float64s = (below - 0.5) / half / (half * below + density)
     return found
 
 

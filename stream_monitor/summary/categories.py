@@ -74,6 +74,11 @@ class Named:
         self._trim(NAMED_MAX)
         return self._others
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Of all that are kept by name."""
+        return self.kept | self.others
+
     def merge(self, other: Named) -> None:
         add_counts(self.kept, other.kept.items())
         add_counts(self._others, other._others.items())

@@ -42,7 +42,8 @@ def _sum_sorted(keys: Keys, counts: Int64s | None) -> tuple[Int64s, Int64s]:
     if counts is None:
         keys = np.sort(keys)
     else:
-        order = np.argsort(keys)
+        # Of a few ascending runs, which tallies are: stable is the sort that merges them.
+        order = np.argsort(keys, kind="stable")
         keys, counts = keys[order], counts[order]
     starts = run_starts(keys)
     totals = lengths_of(starts, len(keys)) if counts is None else np.add.reduceat(counts, starts)

@@ -115,7 +115,7 @@ class Summary:
     @property
     def values(self) -> dict[str, dict[str, int]]:
         """Per signal with texts the counts of those kept by name (see ``categories``), ascending by text."""
-        return {name: dict(sorted((one.kept | one.others).items())) for name, one in self.named.items()}
+        return {name: dict(sorted(one.counts.items())) for name, one in self.named.items()}
 
     def texts_total(self, name: str) -> int:
         """How many category values a signal has, named or not; 0 for one that is not here."""

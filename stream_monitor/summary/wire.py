@@ -6,7 +6,6 @@ Not compressed here: Kafka does that.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Annotated
 
 import msgspec
@@ -84,10 +83,11 @@ def decode(data: bytes) -> Form:
 
 def _check_order(form: Form) -> None:
     signals = len(form.signals)
-    _require(all(one < other for one, other in pairwise(form.signals)), "signals not ascending")
-    _require(all(one < other for one, other in pairwise(form.offsets)), "offsets not ascending")
-    _require(all(one[0] < other[0] for one, other in pairwise(form.named)), "named signals not ascending")
-    _require(all(index < signals for index, _, _ in form.named), "named signal beyond the signals")
+    named = [index for index, _, _ in form.named]
+    _require(form.signals == sorted(set(form.signals)), "signals not ascending")
+    _require(form.offsets == sorted(set(form.offsets)), "offsets not ascending")
+    _require(named == sorted(set(named)), "named signals not ascending")
+    _require(not named or named[-1] < signals, "named signal beyond the signals")
     for _, kept, others in form.named:
         _require(list(kept) == sorted(kept) and list(others) == sorted(others), "texts not ascending")
         _require(kept.keys().isdisjoint(others), "text kept twice")
@@ -99,10 +99,11 @@ def _check_order(form: Form) -> None:
 def read_counts(form: Form) -> Int64s:
     """int64 (S, len(Count))."""
     counts = np.array(form.counts, np.int64).reshape(len(form.signals), len(Count))
-    plain, high, low = counts[:, PLAIN], counts[:, HIGH], counts[:, LOW]
-    _require(bool(((plain >= 0) & (plain <= ROWS_MAX)).all()), "counts out of bounds")
-    _require(bool(((high >= 0) & (high <= ROWS_MAX << 8)).all()), "squares out of bounds")
-    _require(bool(((low >= 0) & (low < 1 << LOW_BITS)).all()), "squares out of bounds")
+    # Without its sign what is below 0 is above all bounds.
+    bits = counts.view(np.uint64)
+    _require((bits[:, PLAIN] <= ROWS_MAX).all(), "counts out of bounds")
+    _require((bits[:, HIGH] <= ROWS_MAX << 8).all(), "squares out of bounds")
+    _require((bits[:, LOW] < 1 << LOW_BITS).all(), "squares out of bounds")
     return counts
 
 
@@ -118,8 +119,8 @@ def unpack_tally(packed: PackedTally, size: int) -> tuple[Int64s, Int64s]:
     gaps, counts = _unpack(packed[0], size - 1), _unpack(packed[1], ROWS_MAX)
     _require(len(gaps) == len(counts), "keys and counts differ in length")
     keys = np.cumsum(gaps)
-    _require(len(keys) == 0 or bool(keys[-1] < size and (gaps[1:] > 0).all()), "keys out of order")
-    _require(bool((counts > 0).all()), "a count of zero")
+    _require(len(keys) == 0 or (keys[-1] < size and gaps[1:].all()), "keys out of order")
+    _require(counts.all(), "a count of zero")
     return keys, counts
 
 
@@ -135,11 +136,9 @@ def _unpack(packed: bytes, highest: int) -> Int64s:
     if not packed:
         return np.empty(0, np.int64)
     size = packed[0]
-    _require(
-        size in (1, 2, 4, 8) and len(packed) % size == 1 % size and len(packed) > 1, "length of an array"
-    )
-    values = np.frombuffer(packed, f"<u{size}", offset=1)
-    _require(highest >= 0 and bool(values.max() <= highest), "value beyond its bound")
+    _require(size in _ITEMS and len(packed) % size == 1 % size and len(packed) > 1, "length of an array")
+    values = np.frombuffer(packed, _ITEMS[size], offset=1)
+    _require(highest >= 0 and values.max() <= highest, "value beyond its bound")
     return values.astype(np.int64)
 
 
