@@ -35,6 +35,7 @@ _OURS = {
     "group.instance.id": "it follows from --name",
     "group.protocol": "static members need the classic protocol",
     "isolation.level": "aborted records must not be counted",
+    "message.max.bytes": "records are divided so that each fits its default",
     "partition.assignment.strategy": "it follows from the topics",
     "plugin.library.paths": "it loads foreign code",
     "request.required.acks": "written records must be durable",
