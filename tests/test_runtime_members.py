@@ -10,7 +10,7 @@ from confluent_kafka import Producer, TopicPartition
 
 from stream_monitor.config import Config, parse_config
 from stream_monitor.runtime.kafka import consumer_properties
-from stream_monitor.runtime.members import Member
+from stream_monitor.runtime.members import FIRST_MAX, POLL_BYTES, Member, following
 from tests.kafka.broker import Cluster
 from tests.kafka_apps import wait_for
 
@@ -127,3 +127,15 @@ def test_what_is_to_stay_paused_is_not_read_after_a_move(kafka: Cluster) -> None
     reader.member.move(places, places)
     wait_for(lambda: seen(BOTH), "both partitions again")
     reader.member.close()
+
+
+def test_polls_double_up_to_their_most_and_hold_about_as_many_bytes_however_large_records_are() -> None:
+    polls = [FIRST_MAX]
+    for _ in range(8):
+        polls.append(following(polls[-1], [b"x" * 500] * polls[-1], 4_000))
+    assert polls[:4] == [100, 200, 400, 800]
+    assert polls[-1] == 4_000
+    for size in (25_000, 1_000_000, 2 * POLL_BYTES):
+        records = following(4_000, [b"x" * size] * 100, 4_000)
+        assert records == 1 or POLL_BYTES / 2 < records * size <= POLL_BYTES
+    assert following(100, [b""], 4_000) == 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence, Sized
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -24,6 +24,10 @@ FIRST_MAX = 100
 """Records of the first poll; each next one brings twice as many. What the first ones teach a codec makes all
 others cheap."""
 
+POLL_BYTES = 8 * 2**20
+"""A poll is of fewer records where they are so large that it would hold more."""
+SAMPLED = 64
+
 Event = tuple[Message, KafkaError]
 
 
@@ -35,7 +39,7 @@ class Member:
     """A consumer that is told where to start, and stops by name.
 
     Callbacks run inside ``consume``. ``cooperative``: partitions come and go one by one. ``records_max``: so
-    many records a poll.
+    many records a poll, or as many as have about POLL_BYTES.
     """
 
     def __init__(self, properties: dict[str, Any], records_max: int = CONSUME_MAX) -> None:
@@ -164,7 +168,7 @@ class Member:
             self._check_fatal(raised.args[0])
             raise
         if messages:
-            self._next_max = min(2 * self._next_max, self._records_max)
+            self._next_max = following(self._next_max, messages, self._records_max)
         if not has_errors(messages):
             return messages, []
         records: list[Message] = []
@@ -194,3 +198,10 @@ class Member:
         """Leave without a word to the group: a static member that comes back finds its partitions."""
         self._closing = True
         self.consumer.close()
+
+
+def following(records: int, polled: Sequence[Sized], records_max: int) -> int:
+    """How many records the poll after one of ``records`` is to bring, by the sizes of some of what it brought."""
+    some = polled[:: max(1, len(polled) // SAMPLED)]
+    bytes_each = max(1, sum(map(len, some)) // len(some))
+    return max(1, min(2 * records, records_max, POLL_BYTES // bytes_each))
