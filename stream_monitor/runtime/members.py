@@ -201,7 +201,7 @@ class Member:
 
 
 def following(records: int, polled: Sequence[Sized], records_max: int) -> int:
-    """How many records the poll after one of ``records`` is to bring, by the sizes of some that it brought."""
+    """How many records the poll after one of ``records`` is to bring, by the sizes of some that came."""
     some = polled[:: max(1, len(polled) // SAMPLED)]
     bytes_each = max(1, sum(map(len, some)) // len(some))
     return max(1, min(2 * records, records_max, POLL_BYTES // bytes_each))
