@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,8 @@ from scipy.signal import lfilter
 from scipy.special import ndtr
 
 from stream_monitor.detectors import Changes, Scan, learning, restore
-from stream_monitor.detectors.noise import SPENT
+from stream_monitor.detectors.learner import ENOUGH
+from stream_monitor.detectors.noise import SPENT, STEPS_MIN
 from stream_monitor.detectors.sums import SIZES
 from stream_monitor.detectors.thresholds import upcrossings
 from tests.oracles_detectors import Slice, Slices, run, told
@@ -349,6 +352,23 @@ def test_begin_ends_learning_when_there_is_enough() -> None:
         scan.update(np.array([0.0, 10.0]), np.zeros(2), np.full(2, 9.0))
     scan.update(np.array([0.0, 10.0]), np.zeros(2), np.full(2, 9.0))
     assert scan.noise.n[1] == 320.0
+
+
+@pytest.mark.parametrize("anew", [2.0, 2.3, 2.99])
+def test_noise_is_estimated_whenever_so_many_times_as_many_slices_were_seen(anew: float) -> None:
+    scan, random = Scan(1, learn=None, run_length=1e6), np.random.default_rng(7312)
+    scan.begin(anew)
+    estimated, known = [], scan.noise.between.tobytes()
+    for index in range(4_200):
+        if index == 100:
+            scan = Scan.restore(scan.snapshot())
+        scan.update(np.array([10.0]), random.normal(size=1), np.full(1, 9.0))
+        if (between := scan.noise.between.tobytes()) != known:
+            estimated.append(index + 1)
+            known = between
+    assert estimated[0] == int(STEPS_MIN * anew / 2)
+    assert all(later == math.ceil(anew * at) for at, later in pairwise(estimated))
+    assert ENOUGH <= estimated[-1] < anew * ENOUGH + 1
 
 
 def test_goes_on_from_any_snapshot() -> None:

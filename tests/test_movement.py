@@ -26,8 +26,8 @@ from tests.test_checks import summary
 from tests.test_watch import model
 
 ROWS = 30
-LEARN = SLICES_MIN * 4 // 3 + 2
-"""In slices: a quarter of them makes the ranks."""
+LEARN = SLICES_MIN * 5 // 3 + 2
+"""In slices: a quarter of them makes the ranks, and movements begin after up to a quarter more."""
 
 
 def located(signals: int) -> list[Score]:
@@ -139,7 +139,7 @@ def test_against_a_file_it_learns_first_how_signals_move() -> None:
     rows = [row for _ in range(200) for row in stream.rows(0.8 * stream.random.standard_normal())]
     reference = Reference.of(summary(rows), stream.model.features)
     stream.subject = Subject(stream.model, stream.model.features, reference, moves=True)
-    assert stream.send(0.0, SLICES_MIN + 100) == []
+    assert stream.send(0.0, SLICES_MIN * 5 // 4 + 100) == []
     assert [finding.check for finding in stream.send(0.9, 450)] == ["movement"]
 
 

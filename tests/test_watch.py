@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -220,6 +221,22 @@ def test_ks_has_nothing_to_see_where_no_signal_is_a_number() -> None:
         rows = [{"c": "a" if slice_ < 60 else "b"}] * ROWS
         found = stream.subject.close(slice_ * 1000, summary(rows))
         assert {finding.detector for finding in found} <= {"scan"}
+
+
+def test_noise_of_watches_that_begin_together_is_estimated_in_different_slices() -> None:
+    # It takes long: in one slice of a thousand models it would hold up every alert.
+    streams = [Stream(seed, learn=ROWS * 4, detectors=["scan"]) for seed in range(20)]
+    estimated = Counter[int]()
+    for stream in streams:
+        stream.send(0.0, 4)
+        [(scan, _)] = stream.subject.watches[0].detectors
+        assert isinstance(scan, Scan)
+        for index in range(50):
+            known = scan.noise.between.tobytes()
+            stream.send(0.0, 1)
+            estimated[index] += scan.noise.between.tobytes() != known
+    assert estimated.total() >= 20
+    assert max(estimated.values()) <= 6
 
 
 def test_without_detectors_nothing_is_found() -> None:

@@ -29,7 +29,7 @@ from stream_monitor.checks.period import Period
 from stream_monitor.checks.shares import MOVEMENT
 from stream_monitor.checks.watcher import Watcher
 from stream_monitor.config.detectors import Detector as Configured
-from stream_monitor.detectors.base import Changes, Detector
+from stream_monitor.detectors.base import ANEW, Changes, Detector
 from stream_monitor.detectors.season_calendar import Calendar
 from stream_monitor.events import Contributor, Finding, Float64s, Int64s, Level, Shape
 from stream_monitor.reference import Reference
@@ -130,6 +130,7 @@ class Watch:
         self._watching = blake2b(repr(said).encode(), digest_size=8).hexdigest()
         self._period = period
         baseline = self._of_levels(reference.summary)
+        self._turn = _turn(baseline)
         if self._movement is not None:
             baseline = concatenate([baseline, self._movement.nothing])
         known = baseline if period is None else None
@@ -160,16 +161,16 @@ class Watch:
 
     def _begin(self) -> None:
         for watcher in self._watchers[: len(self._model.detectors)]:
-            watcher.begin(self._baseline)
+            watcher.begin(self._baseline, ANEW + self._turn)
         self._begin_moving()
 
     def _begin_moving(self) -> None:
         """As soon as enough is known of how signals move."""
         if (movement := self._movement) is None or movement.begun:
             return
-        movement.begun = self._period is None and movement.slices >= SLICES_MIN
+        movement.begun = self._period is None and movement.slices >= SLICES_MIN * (1.0 + self._turn / 4)
         if movement.begun:
-            self._watchers[-1].begin(self._baseline)
+            self._watchers[-1].begin(self._baseline, ANEW + self._turn)
 
     @property
     def learning(self) -> bool:
@@ -472,6 +473,15 @@ class Watch:
         if watch._movement is not None:
             watch._movement.restore(state["movement"])
         return watch
+
+
+def _turn(baseline: Observations) -> float:
+    """From 0 to 1, by chance, but the same for the same reference.
+
+    By it watches that begin in one slice, as all models do at a start, do in different ones what takes long.
+    """
+    said = blake2b(baseline.mean.tobytes() + baseline.m2.tobytes(), digest_size=4)
+    return int.from_bytes(said.digest()) / 2**32
 
 
 def _least_variance(n: np.ndarray) -> np.ndarray:

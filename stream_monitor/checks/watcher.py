@@ -116,10 +116,10 @@ class Watcher:
         n, mean, m2 = slices.n[self.at], slices.mean[self.at], slices.m2[self.at]
         return Observations(n, (mean - offset) / unit, m2 / unit**2)
 
-    def begin(self, reference: Observations) -> None:
-        """What was learned is what is watched against."""
+    def begin(self, reference: Observations, anew: float) -> None:
+        """What was learned is what is watched against; see Learns."""
         if isinstance(self.detector, Learns):
-            self.detector.begin()
+            self.detector.begin(anew)
         else:
             # What comes first is compared with the reference, and not only with what came before it.
             self.update(reference)

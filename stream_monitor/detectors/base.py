@@ -23,6 +23,8 @@ Snapshot = dict[str, Any]
 T = TypeVar("T", np.float32, np.float64, np.int32, np.int64)
 
 SNAPSHOT_VERSION = 1
+ANEW = 2.0
+"""What a detector learned is estimated when so many times as many slices were seen, by default."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,8 +103,9 @@ class Learns(Detector, Protocol):
 
     dead: Float64s
 
-    def begin(self) -> None:
-        """What was seen was healthy: watch from the next slice on, as soon as enough is known."""
+    def begin(self, anew: float = ANEW) -> None:
+        """What was seen was healthy: watch from the next slice on, as soon as enough is known. While more can
+        be known, it is estimated each time that ``anew`` times as many slices were seen."""
 
     def rate(self, run_length: ArrayLike) -> None:
         """From now on raise one false change in so many slices, a number or an array (S,)."""

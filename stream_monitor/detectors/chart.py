@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stream_monitor.detectors.base import (
+    ANEW,
     SNAPSHOT_VERSION,
     Changes,
     Float64s,
@@ -106,9 +107,9 @@ class Chart:
         """By how many slices noise has often left its rest when the change comes."""
         return 0.0
 
-    def begin(self) -> None:
+    def begin(self, anew: float = ANEW) -> None:
         """End learning, of signals that were seen in few slices as soon as there are enough."""
-        self._watch(self._learner.begin())
+        self._watch(self._learner.begin(anew))
 
     def rate(self, run_length: ArrayLike) -> None:
         """From now on raise one false change in so many slices."""

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_monitor.detectors.base import Float64s, Int64s, Snapshot, restored
+from stream_monitor.detectors.base import ANEW, Float64s, Int64s, Snapshot, restored
 from stream_monitor.detectors.kept import Kept
 from stream_monitor.detectors.learning import STEPS_MAX, Learned, Learning
 from stream_monitor.detectors.noise import LEVELS, STEPS_MIN, Noise, noise_of
@@ -28,7 +28,7 @@ class Learner:
     only, (S,). ``watched`` (S,) says of which the noise is known, which is ``kept``.
 
     Where ``begin`` ends learning after less than ENOUGH slices, how far a signal moves by itself is estimated
-    anew each time that twice as many were seen. Its level stays.
+    anew each time that ``anew`` times as many were seen. Its level stays.
 
     Memory: 4 KB a signal, and 4 KB for each group of those that are alike, until all is known of all; 0.4 KB
     then, and 0.1 KB for each doubling of a step.
@@ -56,6 +56,7 @@ class Learner:
         self._due: Int64s = np.full(signals, learn or NEVER)
         """At so many slices the noise is estimated next; 0: it is known."""
         self._enough = 0
+        self._anew = ANEW
         self._learning = Learning(signals)
 
     @property
@@ -83,11 +84,11 @@ class Learner:
     def _take(self, seen: Int64s, n: Float64s, mean: Float64s, m2: Float64s) -> None:
         self._learning.add(seen, n, mean, m2)
 
-    def begin(self) -> Int64s:
+    def begin(self, anew: float = ANEW) -> Int64s:
         """End learning. Signals that were seen in less than STEPS_MIN slices keep the level that they had,
-        and are watched as soon as they were seen in so many."""
-        self._enough = ENOUGH
-        self._due[~self.watched] = STEPS_MIN
+        and are watched as soon as they were seen in so many, or ``anew / ANEW`` times as many."""
+        self._enough, self._anew = ENOUGH, anew
+        self._due[~self.watched] = int(STEPS_MIN * anew / ANEW)
         enough = self._learning.slices >= STEPS_MIN
         few = np.flatnonzero(~self.watched & ~enough & np.isnan(self._level[0]))
         self._level[:, few] = self._learning.so_far(few)
@@ -107,7 +108,8 @@ class Learner:
         led = signals[self.follows[signals] >= 0]
         self.kept = Kept(known.remembering(led, self.follows[led]))
         self.watched[signals] = True
-        self._due[signals] = np.where(self._goes_on(signals), 2 * self._learning.slices[signals], 0)
+        later = np.ceil(self._anew * self._learning.slices[signals])
+        self._due[signals] = np.where(self._goes_on(signals), later, 0)
         if not self._due.any():
             self._learning = type(self._learning)(self.signals, self._learning.further)
 
@@ -148,6 +150,7 @@ class Learner:
         parts = {"noise": self.kept.snapshot(), "learning": self._learning.snapshot()}
         return {
             "enough": self._enough,
+            "anew": self._anew,
             "due": self._due.copy(),
             "level": self._level.copy(),
             "share": self.share.astype(np.int64),
@@ -163,6 +166,8 @@ class Learner:
         share, watched = (restored(snapshot, name, np.int64, (signals,)) > 0 for name in ("share", "watched"))
         learner = cls(signals, None, share, follows=restored(snapshot, "follows", np.int64, (signals,)))
         learner._enough, learner.watched = int(snapshot["enough"]), watched
+        # Reference files from before hold none.
+        learner._anew = float(snapshot.get("anew", ANEW))
         learner._due = restored(snapshot, "due", np.int64, (signals,))
         learner._level = restored(snapshot, "level", np.float64, (2, signals))
         learner.kept = Kept.restore(part_of(snapshot, "noise"))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stream_monitor.detectors.base import (
+    ANEW,
     SNAPSHOT_VERSION,
     Changes,
     Float32s,
@@ -149,9 +150,9 @@ class Scan:
         self._watch(ready)
         return changes
 
-    def begin(self) -> None:
+    def begin(self, anew: float = ANEW) -> None:
         """End learning, of signals that were seen in less than STEPS_MIN slices as soon as they are."""
-        self._watch(self._learner.begin())
+        self._watch(self._learner.begin(anew))
 
     def _watch(self, signals: Int64s) -> None:
         """From the next slice on."""
