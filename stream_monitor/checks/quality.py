@@ -8,16 +8,17 @@ say otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
+from stream_monitor.checks.quality_learning import QualityLearning
 from stream_monitor.checks.worse import NOISE_SDS, Worse, value_of, worse
 from stream_monitor.detectors.cuts import Buckets, Cuts, locate
 from stream_monitor.events import Basis, Contributor, Finding, Level
-from stream_monitor.quality.cohorts import Cohorts
+from stream_monitor.quality.cohorts import Cohort, Cohorts
 from stream_monitor.quality.figures import Figure
 from stream_monitor.quality.measures import Measures
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 LABELS_MIN = 100
 """A cohort with fewer labels is not judged."""
-LEARN_LABELS_MIN = 500
-"""No reference is made of fewer labels, however long they took."""
 BEGAN_COHORTS_MAX = 48
 """In so many cohorts the beginning of a change is looked for."""
 SIGNAL_FIGURES = {
@@ -43,20 +42,11 @@ SIGNAL_FIGURES = {
 _findings = msgspec.msgpack.Decoder(Finding)
 
 
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """What quality is compared with: measures by output."""
-
-    measures: dict[str, Measures]
-    figures: dict[str, dict[str, Figure]]
-
-    @classmethod
-    def of(cls, measures: Mapping[str, Measures]) -> Baseline:
-        return cls(dict(measures), {name: one.figures() for name, one in measures.items()})
-
-
 class QualityBook:
-    """Cohorts of one stream, and what was told of them. State: a Cohort for each that labels still reach."""
+    """Cohorts of one stream, and what was told of them. State: a Cohort for each that labels still reach.
+
+    ``reference``: what outputs are compared with. For those that it does not hold one is learned, by output.
+    """
 
     def __init__(
         self,
@@ -64,16 +54,13 @@ class QualityBook:
         cohort_ms: int,
         kept_ms: int,
         learn: Learn,
-        baseline: Baseline | None,
+        reference: Mapping[str, Measures],
     ) -> None:
         self._quality = quality
         self._cohort_ms = cohort_ms
         self._kept_ms = kept_ms
         self._learn = learn
-        self._baseline = baseline
-        self._learned = Cohorts()
-        self._learned_labels: dict[int, int] = {}
-        self._learning_since: int | None = None
+        self._compare(reference)
         self._judged_from = 0
         self._cohorts = Cohorts()
         self._bad: dict[str, dict[int, list[Worse]]] = {name: {} for name in quality}
@@ -84,16 +71,23 @@ class QualityBook:
         return self._cohorts
 
     @property
-    def baseline(self) -> Baseline | None:
-        """None: it is being learned."""
-        return self._baseline
+    def reference(self) -> Mapping[str, Measures]:
+        """By output, of those of which it is known."""
+        return self._reference
 
-    def forget(self, baseline: Baseline | None, start: int) -> None:
+    def _compare(self, reference: Mapping[str, Measures]) -> None:
+        """From now on with this; the rest is learned."""
+        self._reference = {name: one for name, one in reference.items() if self._fits(name, one)}
+        self._then = {name: one.figures() for name, one in self._reference.items()}
+        self._learning = {name: QualityLearning() for name in self._quality.keys() - self._reference.keys()}
+        self._learned_labels: dict[str, dict[int, int]] = {}
+
+    def forget(self, reference: Mapping[str, Measures], start: int) -> None:
         """Compare with this from now on, or learn it. Only cohorts that begin at ``start`` or later are
         judged: what was told of others stands.
         """
-        self._baseline, self._judged_from = baseline, start
-        self._learned, self._learned_labels, self._learning_since = Cohorts(), {}, None
+        self._compare(reference)
+        self._judged_from = start
         for output in self._quality:
             self._bad[output].clear()
             self._told[output].clear()
@@ -102,44 +96,47 @@ class QualityBook:
         """An arrival slice that ends at ``end`` closed, and changed these cohorts."""
         self._cohorts = self._cohorts + changed
         touched = changed.keys() & self._cohorts.keys()
-        if self._baseline is None and self._learn_from(end, changed):
-            touched = set(self._cohorts)
         findings = []
         for output in sorted(self._quality):
-            self._judge(output, touched)
+            learned = output in self._learning and self._learn_from(output, end, changed)
+            self._judge(output, set(self._cohorts) if learned else touched)
             findings += [*self._take_back(output, end), *self._tell(output, end)]
         self._expire(end)
         return findings
 
-    def _learn_from(self, end: int, changed: Cohorts) -> bool:
+    def _learn_from(self, output: str, end: int, changed: Cohorts) -> bool:
         """Whether that was enough for a reference."""
-        self._learned = self._learned + {
-            start: cohort for start, cohort in changed.items() if start >= self._judged_from
-        }
-        labels = sum(cohort.labeled for cohort in self._learned.values())
-        if labels and self._learning_since is None:
-            self._learning_since = end
-        if self._learning_since is None or labels < LEARN_LABELS_MIN:
+        learning = self._learning[output]
+        learning.add(
+            end,
+            {
+                start: cohort.measures[output]
+                for start, cohort in changed.items()
+                if start >= self._judged_from and output in cohort.measures
+            },
+        )
+        if not learning.is_enough(end, self._learn):
             return False
-        learned_ms, learn = end - self._learning_since, self._learn
-        if learned_ms < learn.ms if learn.ms is not None else labels < (learn.events or 0):
-            return False
-        self._baseline = Baseline.of(self._learned.total().measures)
-        self._learned_labels = {start: cohort.labeled for start, cohort in self._learned.items()}
-        self._learned = Cohorts()
+        self._know(output, learning.total)
+        self._learned_labels[output] = learning.labels
         return True
 
+    def _know(self, output: str, reference: Measures) -> None:
+        self._reference[output], self._then[output] = reference, reference.figures()
+        self._learning.pop(output, None)
+
     def _judge(self, output: str, touched: set[int]) -> None:
-        if self._baseline is None:
+        then, bad = self._then.get(output), self._bad[output]
+        if then is None:
             return
-        then, bad = self._baseline.figures.get(output, {}), self._bad[output]
+        learned = self._learned_labels.get(output, {})
         for start in sorted(one for one in touched if one >= self._judged_from):
-            cohort = self._cohorts[start]
-            measures = cohort.measures.get(output)
+            measures = self._cohorts[start].measures.get(output)
             bad.pop(start, None)
+            if measures is None or measures.n < LABELS_MIN:
+                continue
             # What the reference was learned from is no news against it.
-            known = 2 * self._learned_labels.get(start, 0) > cohort.labeled
-            if measures is not None and measures.n >= LABELS_MIN and not known:
+            if 2 * learned.get(start, 0) <= measures.n:
                 bad[start] = list(worse(measures.figures(), then, self._quality[output].margin))
 
     def _take_back(self, output: str, end: int) -> Iterator[Finding]:
@@ -204,7 +201,8 @@ class QualityBook:
         """
         for start in sorted(one for one in self._cohorts if one + self._cohort_ms + self._kept_ms < end):
             del self._cohorts[start]
-            self._learned_labels.pop(start, None)
+            for learned in self._learned_labels.values():
+                learned.pop(start, None)
             for output, told in self._told.items():
                 run: list[int] = next((run for run in self._runs(output) if start in run), [])
                 finding = told.pop(start, None)
@@ -251,13 +249,16 @@ class QualityBook:
     def snapshot(self) -> dict[str, Any]:
         return {
             "cohorts": self._cohorts.to_bytes(),
-            "learned": self._learned.to_bytes(),
-            "learned_labels": [[*item] for item in sorted(self._learned_labels.items())],
-            "learning_since": self._learning_since,
+            "learning": {
+                output: [one.since, _cohorts(output, one.cohorts).to_bytes()]
+                for output, one in sorted(self._learning.items())
+            },
+            "learned_labels": {
+                output: [[*item] for item in sorted(labels.items())]
+                for output, labels in sorted(self._learned_labels.items())
+            },
             "judged_from": self._judged_from,
-            "baseline": None
-            if self._baseline is None
-            else Cohorts.holding(self._baseline.measures).to_bytes(),
+            "reference": Cohorts.holding(self._reference).to_bytes(),
             "told": {
                 output: [[start, msgspec.msgpack.encode(finding)] for start, finding in sorted(told.items())]
                 for output, told in self._told.items()
@@ -265,24 +266,25 @@ class QualityBook:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """As it was. What is judged of the cohorts follows from them. Measures of an output that is measured
-        otherwise now are dropped; where the reference has such, it is learned anew, and nothing is told."""
+        """As it was. What is judged of the cohorts follows from them. Of an output that is measured otherwise
+        now all is dropped: its reference is learned anew, and nothing is told."""
         self._cohorts = self._fitting(Cohorts.from_bytes(state["cohorts"]))
         self._judged_from = state["judged_from"]
-        told, known = state["told"], Cohorts()
-        if state["baseline"] is not None:
-            known = Cohorts.from_bytes(state["baseline"])
-        measures = known.total().measures
-        if all(self._fits(name, one) for name, one in measures.items()):
-            self._learned = self._fitting(Cohorts.from_bytes(state["learned"]))
-            self._learned_labels = dict(state["learned_labels"])
-            self._learning_since = state["learning_since"]
-            if state["baseline"] is not None:
-                self._baseline = Baseline.of(measures)
-        else:
-            told = {}
+        known = Cohorts.from_bytes(state["reference"]).total().measures
+        fitting = {output: one for output, one in known.items() if self._fits(output, one)}
+        for output, one in fitting.items():
+            self._know(output, one)
+        for output in self._learning.keys() & state["learning"].keys():
+            since, data = state["learning"][output]
+            cohorts = self._fitting(Cohorts.from_bytes(data))
+            measures = {start: cohort.measures[output] for start, cohort in cohorts.items()}
+            self._learning[output] = QualityLearning(measures, since if measures else None)
+        self._learned_labels = {
+            output: dict(labels) for output, labels in state["learned_labels"].items() if output in fitting
+        }
         for output in self._quality:
-            self._told[output] = {start: _findings.decode(data) for start, data in told.get(output, [])}
+            told = state["told"].get(output, []) if output in fitting else []
+            self._told[output] = {start: _findings.decode(data) for start, data in told}
             self._judge(output, set(self._cohorts))
 
     def _fits(self, output: str, measures: Measures) -> bool:
@@ -295,6 +297,11 @@ class QualityBook:
             kept = {name: one for name, one in cohort.measures.items() if self._fits(name, one)}
             found.merge({start: replace(cohort, measures=kept)})
         return found
+
+
+def _cohorts(output: str, measures: Mapping[int, Measures]) -> Cohorts:
+    """These of one output alone, by start, to be written."""
+    return Cohorts({start: Cohort(measures={output: one}) for start, one in measures.items()})
 
 
 def _first(figures: Mapping[str, Figure], names: tuple[str, ...]) -> Figure | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from stream_monitor.alerting.alert import Alert
 from stream_monitor.checks.budget import divide
-from stream_monitor.checks.quality import Baseline, QualityBook
+from stream_monitor.checks.quality import QualityBook
 from stream_monitor.checks.subject import Subject
 from stream_monitor.decide.following import follow
 from stream_monitor.decide.gathered import Gathered
@@ -107,7 +107,7 @@ class ArrivalJudge:
         for stream, judged in self._models.get(model, {}).items():
             anew = self._begin(stream, start)
             judged.signals = anew.signals
-            judged.book.forget(anew.book.baseline, start)
+            judged.book.forget(anew.book.reference, start)
 
     def shape(self, model: str) -> str:
         return shape_hash(self._config.model(model), self._labels)
@@ -159,8 +159,8 @@ class ArrivalJudge:
         config, labels = self._config.model(stream.model), self._labels
         # The file is of all predictions: a segment learns its own quality, and labels what they are like.
         file = None if stream.segment or stream.role == LABELS else self._references.of(stream.model)
-        baseline = None if file is None or not file.quality else Baseline.of(file.quality)
-        book = QualityBook(config.quality, labels.cohort_ms, labels.horizon_ms, config.learn, baseline)
+        reference = {} if file is None else file.quality
+        book = QualityBook(config.quality, labels.cohort_ms, labels.horizon_ms, config.learn, reference)
         pairs = None if file is None else file.pairs
         return Judged(Subject(of_errors(config, self._labels), {}, pairs, start), book)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stream_monitor.reference import References
 
 KIND = "stream-monitor-state"
-VERSION = 4
+VERSION = 5
 
 
 class Decider:
