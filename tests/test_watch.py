@@ -304,6 +304,17 @@ def test_a_watch_whose_minimum_effect_changed_goes_on() -> None:
     assert watch.snapshot()["pending"]["told"].any()
 
 
+def test_what_a_smaller_minimum_effect_asks_for_is_found_from_then_on() -> None:
+    stream = Stream(learn=ROWS * 80, detectors=["scan"], min_effect={"location": 0.5, "shape": 1.0})
+    stream.send(0, 100)
+    # 0.4 standard deviations move the location score by 0.22.
+    assert stream.send(0.4, 40) == []
+    assert stream.send(0, 40) == []
+    other = model(learn=ROWS * 80, detectors=["scan"], min_effect={"location": 0.05, "shape": 1.0})
+    stream.subject = Subject.restore(stream.subject.snapshot(), other, other.features)
+    assert [finding.score for finding in stream.send(0.4, 40)] == ["location"]
+
+
 def test_a_learned_reference_of_another_center_is_given_up_and_learned_anew() -> None:
     stream = learned()
     state = stream.subject.snapshot()

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_monitor import detectors
 from stream_monitor.checks import ALL, distribution
 from stream_monitor.checks.base import Observations, Score, Unit, concatenate
 from stream_monitor.checks.budget import Pace
@@ -466,12 +465,13 @@ class Watch:
         watch._slices, *pace = state["pace"]
         watch._pace = Pace.restore(pace)
         for watcher, saved in zip(watch._watchers, state["detectors"], strict=True):
-            watcher.detector = detectors.restore(saved)
+            watcher.restore(saved)
             watcher.follow(watch._calendar)
         watch._pending = {name: state["pending"][name] for name, _ in _PENDING}
         watch._course = Course.restore(state["course"], watch._levels, model.slice_ms)
         if watch._movement is not None:
             watch._movement.restore(state["movement"])
+        watch._share_out()
         return watch
 
 

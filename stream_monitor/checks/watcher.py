@@ -14,7 +14,7 @@ from stream_monitor.checks.base import Observations, Score, Unit
 from stream_monitor.checks.numeric import follows
 from stream_monitor.checks.shares import shares
 from stream_monitor.detectors import Ks, Seasonal
-from stream_monitor.detectors.base import Changes, Detector, Learns
+from stream_monitor.detectors.base import Changes, Detector, Learns, Snapshot
 from stream_monitor.detectors.noise import Noise
 from stream_monitor.detectors.season_calendar import Calendar
 from stream_monitor.events import Float64s, Int64s
@@ -77,6 +77,10 @@ class Watcher:
         ranks &= self._kind == "eprocess"
         return np.where(ranks, -1.0, 0.0), np.where(ranks, 2.0, 1.0)
 
+    @property
+    def _dead(self) -> Float64s:
+        return np.array([score.dead for score in self.scores]) / self._scale[1]
+
     def _make(
         self, params: Mapping[str, Any], level: Observations | None, clock: Mapping[str, int]
     ) -> Detector:
@@ -98,9 +102,8 @@ class Watcher:
         return detectors.make(self.name, scores, params)
 
     def _learning(self, params: Mapping[str, Any], level: Observations | None) -> dict[str, Any]:
-        dead = np.array([score.dead for score in self.scores]) / self._scale[1]
         often = params.get("run_length", 1e6) * max(len(self.scores), 1)
-        found: dict[str, Any] = {"learn": None, "run_length": often, "dead": dead}
+        found: dict[str, Any] = {"learn": None, "run_length": often, "dead": self._dead}
         if self._kind != "ks":
             found["share"] = [score.unit == Unit.SHARE for score in self.scores]
         if self._kind == "scan":
@@ -129,10 +132,14 @@ class Watcher:
         if isinstance(self.detector, Seasonal):
             self.detector.follow(calendar)
 
-    def resume(self, start: int) -> None:
-        """The next slice begins at ``start``; levels may move as far as is configured now."""
+    def restore(self, snapshot: Snapshot) -> None:
+        """The detector as it was, but for how far levels may move: as is configured, from ``rate`` on."""
+        self.detector = detectors.restore(snapshot)
         if isinstance(self.detector, Learns):
-            self.detector.dead = np.array([score.dead for score in self.scores]) / self._scale[1]
+            self.detector.dead = self._dead
+
+    def resume(self, start: int) -> None:
+        """The next slice begins at ``start``."""
         if isinstance(self.detector, Seasonal):
             self.detector.resume(start)
 
