@@ -35,9 +35,10 @@ def spread(values: Iterable[float]) -> float:
 def throughput_figures(runs: Iterable[Run]) -> dict[str, float]:
     """The figures of the section ``throughput``: medians over the rounds, and ratios of medians.
 
-    ``ratio_NAME`` is the pipeline's events/s over those of NAME; ``ratio_limit_labels`` those of the pipeline
-    with labels joined over those of a loop that parses predictions and labels. ``ratio_cpu_limit`` compares
-    CPU an event, the same way round: more is better.
+    ``ratio_NAME`` is the pipeline's events/s over those of NAME; ``ratio_limit_40k`` those of the pipeline
+    with so many events in a slice over those of ``limit``; ``ratio_limit_labels`` those of the pipeline with
+    labels joined over those of a loop that parses predictions and labels. ``ratio_cpu_limit`` compares CPU an
+    event, the same way round: more is better.
     """
     found = by_contender(runs)
     speed = {name: median(run.events_per_s for run in same) for name, same in found.items()}
@@ -56,6 +57,9 @@ def throughput_figures(runs: Iterable[Run]) -> dict[str, float]:
     for name in ("limit", "naive", "quixstreams"):
         if name in found:
             figures[f"ratio_{name}"] = speed["pipeline"] / speed[name]
+    if "pipeline_40k" in found:
+        figures["ratio_limit_40k"] = speed["pipeline_40k"] / speed["limit"]
+        figures["ratio_cpu_limit_40k"] = cpu_us["limit"] / cpu_us["pipeline_40k"]
     if "pipeline_labels" in found:
         figures["ratio_limit_labels"] = speed["pipeline_labels"] / speed["limit_labels"]
     for name in found.keys() - {"pipeline"}:

@@ -6,7 +6,7 @@ All contenders read the same filled topic on a real Kafka, one after the other w
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from tests.kafka.broker import Broker, Cluster
 SECTION = "throughput"
 SLICES_MIN = 100
 RATE_MAX = 10_000
+RATE_LARGE = 40_000
+"""Events in a slice of ``pipeline_40k``: what does not grow with events is divided by four times as many."""
 SWEEP_EVENTS_MAX = 500_000
 SWEEP_RUNS = 2
 DEFAULTS: dict[str, Any] = {"batch": 1_000, "fetch.queue.backoff.ms": 10}
@@ -39,6 +41,26 @@ SWEEP: dict[str, list[Any]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Names of topics: predictions, their labels, and predictions with RATE_LARGE of them in a slice."""
+
+    predictions: str
+    labels: str | None = None
+    large: str | None = None
+
+    @classmethod
+    def filled(cls, broker: Cluster, workload: Workload) -> Topics:
+        """The last one where there are slices enough to learn from."""
+        names = {name: broker.unique(name) for name in ("predictions", "labels")}
+        fill(broker, names["predictions"], workload)
+        fill(broker, names["labels"], Labels(workload))
+        if workload.events >= RATE_LARGE * SLICES_MIN:
+            names["large"] = broker.unique("large")
+            fill(broker, names["large"], replace(workload, rate=RATE_LARGE))
+        return cls(**names)
+
+
 def run(events: int, rounds: int, folder: Path, console: Console) -> Path:
     """Fill a topic, sweep the settings of ``limit``, run the rounds; returns the path of the JSON."""
     workload = Workload(events, rate=min(RATE_MAX, max(1, events // SLICES_MIN)))
@@ -47,15 +69,13 @@ def run(events: int, rounds: int, folder: Path, console: Console) -> Path:
         with pinned(BROKER_CORES):
             broker = Broker(scratch / "kafka").start()
         try:
-            topic, labels = broker.unique("predictions"), broker.unique("labels")
-            fill(broker, topic, workload)
-            fill(broker, labels, Labels(workload))
-            best = sweep(broker, topic, min(events, SWEEP_EVENTS_MAX), console)
+            topics = Topics.filled(broker, workload)
+            best = sweep(broker, topics.predictions, min(events, SWEEP_EVENTS_MAX), console)
             python, why_not = environments.found("quix")
             done: list[list[Run]] = []
             for number in range(rounds):
                 console.print(f"round {number + 1} of {rounds}")
-                done.append(one_round(broker, topic, events, best, scratch, labels, python))
+                done.append(one_round(broker, topics, events, best, scratch, python))
         finally:
             broker.stop()
     runs = [run for runs in done for run in runs]
@@ -75,14 +95,14 @@ def run(events: int, rounds: int, folder: Path, console: Console) -> Path:
 
 def one_round(
     cluster: Cluster,
-    topic: str,
+    topics: Topics,
     events: int,
     best: dict[str, Any],
     scratch: Path,
-    labels: str | None = None,
     quix: Path | None = None,
 ) -> list[Run]:
-    """Every contender once. Without ``labels`` or ``quix`` those that need them are left out."""
+    """Every contender once. Without a topic or ``quix`` those that need it are left out."""
+    topic = topics.predictions
     own = {"batch": CONSUME_MAX, "fetch.queue.backoff.ms": DEFAULTS["fetch.queue.backoff.ms"]}
     few = min(events, NAIVE_EVENTS_MAX)
     runs = [
@@ -92,9 +112,11 @@ def one_round(
         run_pipeline(cluster, topic, events, scratch),
         read(cluster, "naive", topic, few, best),
     ]
-    if labels is not None:
-        joined = Deployment(cluster, topic, events, labels=labels)
-        runs.append(read(cluster, "limit", topic, events, best, labels))
+    if topics.large is not None:
+        runs.append(run_deployment(Deployment(cluster, topics.large, events), scratch, "pipeline_40k"))
+    if topics.labels is not None:
+        joined = Deployment(cluster, topic, events, labels=topics.labels)
+        runs.append(read(cluster, "limit", topic, events, best, topics.labels))
         runs.append(run_deployment(joined, scratch, "pipeline_labels"))
     if quix is not None:
         settings = {"bootstrap": cluster.bootstrap, "topic": topic, "events": few, "properties": own_of(best)}

@@ -26,8 +26,7 @@ from benchmarks.cores import BROKER_CORES, WORKER_CORES, pinned
 from benchmarks.generator import DRIFTING, JITTER_MS, SIZE_MAX, SIZE_MIN, START_MS, Workload
 from benchmarks.labels import DELAY_MS, Labels
 from benchmarks.runs import Run
-from benchmarks.throughput import DEFAULTS, one_round
-from benchmarks.topic import fill
+from benchmarks.throughput import DEFAULTS, Topics, one_round
 from tests.kafka.broker import Cluster
 
 EVENTS = 20_000
@@ -140,6 +139,7 @@ def test_figures_are_medians_over_rounds_and_ratios_of_medians() -> None:
         *(_run("naive", 50, 5.0, 5.0) for _ in range(3)),
         _run("quixstreams", 50, 10.0, 10.0),
         _run("pipeline_labels", 1000, 8.0, 8.0),
+        _run("pipeline_40k", 1000, 2.5, 4.0),
         _run("limit_labels", 1000, 4.0, 4.0),
     ]
     figures = results.throughput_figures(runs)
@@ -148,6 +148,8 @@ def test_figures_are_medians_over_rounds_and_ratios_of_medians() -> None:
     assert figures["ratio_limit"] == 0.4
     assert figures["ratio_naive"] == 20
     assert figures["ratio_limit_labels"] == 0.5
+    assert figures["ratio_limit_40k"] == 0.8
+    assert figures["ratio_cpu_limit_40k"] == 0.5
     assert figures["ratio_quixstreams"] == 40
     assert figures["cpu_us"] == 4000
     assert figures["observe_cpu_us"] == 3000
@@ -213,10 +215,8 @@ def test_the_picture_has_a_bar_a_contender_as_long_as_its_median() -> None:
 def test_every_contender_reads_all_events_and_the_pipeline_alerts_the_injected_changes(
     kafka: Cluster, workload: Workload, tmp_path: Path
 ) -> None:
-    topic, labels = kafka.unique("predictions"), kafka.unique("labels")
-    fill(kafka, topic, workload)
-    fill(kafka, labels, Labels(workload))
-    runs = {run.contender: run for run in one_round(kafka, topic, EVENTS, DEFAULTS, tmp_path, labels)}
+    topics = Topics.filled(kafka, workload)
+    runs = {run.contender: run for run in one_round(kafka, topics, EVENTS, DEFAULTS, tmp_path)}
     assert set(runs) == {"c_limit", "limit", "limit_labels", "core", "pipeline", "pipeline_labels", "naive"}
     assert {name: run.events for name, run in runs.items()} == {
         **dict.fromkeys(runs, EVENTS),
