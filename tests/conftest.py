@@ -9,12 +9,17 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.kafka.broker import Broker, Cluster, KafkaUnavailableError
 
 BOOTSTRAP_ENV = "STREAM_MONITOR_TEST_BOOTSTRAP"
 REQUIRE_ENV = "STREAM_MONITOR_REQUIRE_KAFKA"
 LOG_LINES = 40
+
+# How long an example takes is no promise, and a busy machine is slow.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_configure() -> None:

@@ -139,7 +139,7 @@ def test_an_unseen_signal_gives_no_observation() -> None:
         assert not check(reference, config.min_effect, {}).measure(nothing).n.any()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(shares=st.lists(st.integers(1, 50), min_size=2, max_size=8))
 def test_the_shares_of_categories_are_exact(shares: list[int]) -> None:
     before = [f"c{i}" for i in range(len(shares)) for _ in range(100)]

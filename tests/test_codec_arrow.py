@@ -299,7 +299,7 @@ def objects_of(columns: dict[str, Cells]) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(TABLES, min_size=1, max_size=3), st.booleans(), st.booleans())
 def test_a_table_means_what_the_same_events_mean_as_json(
     columns: list[dict[str, Cells]], labels: bool, flat: bool
@@ -313,7 +313,7 @@ def test_a_table_means_what_the_same_events_mean_as_json(
         assert value == re.sub(r"-0\.0\b", "0.0", json.dumps(row, sort_keys=True))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(TABLES, min_size=1, max_size=3))
 def test_summaries_are_equal_too(columns: list[dict[str, Cells]]) -> None:
     config = configured()
@@ -324,7 +324,7 @@ def test_summaries_are_equal_too(columns: list[dict[str, Cells]]) -> None:
     assert summaries[0] == summaries[1]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(TABLES)
 def test_what_is_wanted_is_read_as_json_reads_it(columns: dict[str, Cells]) -> None:
     config, some = configured(), Wanted(features=["b"], outputs=["c.0", "a"])
@@ -333,7 +333,7 @@ def test_what_is_wanted_is_read_as_json_reads_it(columns: dict[str, Cells]) -> N
     assert told(arrow) == told(plain)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(TABLES, min_size=1, max_size=4), st.data())
 def test_any_cut_into_batches_gives_the_same_rows(
     columns: list[dict[str, Cells]], data: st.DataObject

@@ -407,7 +407,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(VALUES, max_size=12), st.data())
 def test_any_cut_into_batches_gives_the_same_rows(values: list[bytes | None], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(values)))

@@ -297,7 +297,7 @@ MEMBERS = [b'"label":1,', b'"label":[],', b'"l\\u0061bel":"x",', b'"label":{"a":
 REGULAR = [orjson.dumps(label(i, label=["stay", i, i / 7, None, {"a": i}][i % 5])) for i in range(40)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(VALUES, max_size=12), st.data())
 def test_all_ways_of_decoding_agree_for_any_cut_into_batches(
     values: list[bytes | None], data: st.DataObject
@@ -313,7 +313,7 @@ def test_all_ways_of_decoding_agree_for_any_cut_into_batches(
     assert [one[2:] for one in whole[2]] == [one[2:] for part in parts for one in part[2]]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0))
 def test_changed_bytes_are_decoded_alike_all_ways(seed: int) -> None:
     choose = random.Random(seed)

@@ -89,7 +89,7 @@ def test_regular_events_are_read_by_the_kernel(codecs: tuple[JsonCodec, ...]) ->
     assert general._native is None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0), st.sampled_from([ALL, JOINED, OF_SOME]))
 def test_changed_events_give_what_the_general_path_gives(seed: int, codecs: tuple[JsonCodec, ...]) -> None:
     choose = random.Random(seed)
@@ -99,7 +99,7 @@ def test_changed_events_give_what_the_general_path_gives(seed: int, codecs: tupl
     agree(codecs, [*values])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(EVENTS, min_size=1, max_size=3), min_size=1, max_size=6))
 def test_what_was_learned_before_changes_nothing(batches: list[list[dict[str, Any]]]) -> None:
     config = parse_config(config_of())
@@ -109,7 +109,7 @@ def test_what_was_learned_before_changes_nothing(batches: list[list[dict[str, An
         agree((learning, general), [json.dumps(one).encode() for one in events * 10])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.one_of(
@@ -137,7 +137,7 @@ def test_numbers_are_those_of_orjson_to_the_last_bit(numbers: list[float | int |
         assert one.tobytes() == another.tobytes()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.text(), min_size=1, max_size=12), st.booleans())
 def test_texts_are_those_of_the_general_path_however_they_are_escaped(
     texts: list[str], ascii_only: bool

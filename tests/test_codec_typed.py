@@ -93,7 +93,7 @@ def test_regular_events_fit_what_was_learned() -> None:
     assert fitting(codec(), REGULAR) == 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0), st.booleans())
 def test_changed_events_give_what_the_general_path_gives(seed: int, labels: bool) -> None:
     choose = random.Random(seed)
@@ -103,7 +103,7 @@ def test_changed_events_give_what_the_general_path_gives(seed: int, labels: bool
     assert told(TAUGHT[labels].decode(records(values))) == told(GENERAL[labels].decode(records(values)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(EVENTS, min_size=1, max_size=3), min_size=1, max_size=6))
 def test_what_was_learned_before_changes_nothing(batches: list[list[dict[str, Any]]]) -> None:
     learning, general = codec(), untaught()

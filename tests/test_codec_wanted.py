@@ -47,7 +47,7 @@ def test_regular_events_fit_what_was_learned_whatever_else_they_hold() -> None:
     assert fitting(TAUGHT, others) == 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0))
 @example(36253)  # An output whose name is new, and begins as a wanted one with a dot.
 def test_changed_events_give_what_the_general_path_gives(seed: int) -> None:
@@ -78,7 +78,7 @@ def restricted(row: Row) -> Row:
     return row._replace(features=features, outputs=outputs)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(EVENTS, max_size=12))
 def test_what_is_read_is_what_a_codec_that_reads_all_gives(events: list[dict[str, Any]]) -> None:
     batch = records([*REGULAR[:9], *(json.dumps(one).encode() for one in events)])

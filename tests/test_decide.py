@@ -116,7 +116,7 @@ def test_deltas_of_a_closed_slice_are_counted_not_merged() -> None:
     assert one.counters["rows_after_close"] == late.announced_rows
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, suppress_health_check=list(HealthCheck))
 @given(cuts=st.lists(st.integers(0, 200), min_size=1, max_size=3))
 def test_a_decider_restored_from_snapshots_goes_on_as_it_would(cuts: list[int]) -> None:
     one, found = decider(), []

@@ -133,7 +133,7 @@ def test_thirteen_years_of_nothing_are_one_step(new: Callable[[int], Detector], 
 
 
 @every
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), at=st.integers(0, 100), skipped=st.integers(0, 3))
 def test_restored_goes_on_exactly(new: Callable[[int], Detector], seed: int, at: int, skipped: int) -> None:
     slices = shifting_slices(3, 100, seed)

@@ -316,7 +316,7 @@ def drive(history: History, steps: Sequence[Any], store: Store, policy: Literal[
     return driver.finish()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(history=histories(), steps=STEPS, policy=st.sampled_from(["first", "last"]))
 def test_any_way_of_reading_joins_what_the_rules_say(
     history: History, steps: Sequence[Any], policy: Literal["first", "last"]
@@ -324,7 +324,7 @@ def test_any_way_of_reading_joins_what_the_rules_say(
     assert_equal(drive(history, steps, MemoryStore(), policy), expected(history, policy))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(history=histories(), steps=STEPS)
 def test_a_store_on_disk_joins_the_same(history: History, steps: Sequence[Any]) -> None:
     with rocks_store() as store:

@@ -54,7 +54,7 @@ def test_one_record_at_a_time_and_all_at_once() -> None:
     assert comparable(run(config, logs, Schedule(batch_max=5000, flush_every=1, seed=5))) == the_alerts()
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, suppress_health_check=list(HealthCheck))
 @given(
     schedule=st.builds(
         Schedule,

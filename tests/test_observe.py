@@ -34,7 +34,6 @@ from tests.oracles_summary import Event, batch_of, hash64, plain_observe, plain_
 
 LATENESS_MS = 2_000
 LAW = settings(
-    deadline=None,
     max_examples=40,
     derandomize=True,
     phases=(Phase.explicit, Phase.generate, Phase.shrink),

@@ -38,7 +38,6 @@ from tests.core import Schedule, comparable, flushes, run
 from tests.oracles_summary import Event, batch_of, hash64
 
 LAW = settings(
-    deadline=None,
     max_examples=60,
     derandomize=True,
     phases=(Phase.explicit, Phase.generate, Phase.shrink),

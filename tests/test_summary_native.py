@@ -30,7 +30,7 @@ from tests.test_observe import CONFIG, References, inputs
 if native.installed() is None:
     pytest.skip("the kernel is not installed: pip install ./native", allow_module_level=True)
 
-LAW = settings(max_examples=300, deadline=None)
+LAW = settings(max_examples=300)
 NUMBER, NUMERIC = JsonType.NUMBER, JsonType.NUMERIC_STRING
 FLOAT32_MAX = 3.4028234663852886e38
 NASTY = [
@@ -123,7 +123,7 @@ def test_the_kernel_says_what_numpy_says(block: tuple[dict[str, Column], Plan, C
     assert said(compiled, *block) == said(plain, *block)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(blocks())
 def test_summaries_and_their_sum_are_the_same_bytes(block: tuple[dict[str, Column], Plan, Cells]) -> None:
     found, expected = summarise(*block), summarise(*block, native=False)
@@ -131,7 +131,7 @@ def test_summaries_and_their_sum_are_the_same_bytes(block: tuple[dict[str, Colum
     assert reduce(add, found + expected).to_bytes() == reduce(add, expected + expected).to_bytes()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(inputs())
 def test_an_observer_sends_the_same_with_and_without_it(events: list[Event]) -> None:
     sent = []
