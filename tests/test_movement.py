@@ -13,8 +13,8 @@ from benchmarks.streams import BY_NAME, Streams
 from stream_monitor.alerting.sentence import sentence
 from stream_monitor.checks.base import Observations, Score, Unit
 from stream_monitor.checks.movement import LASTS, MEMORY, SLICES_MIN, VARIATION, Movement, correlation
+from stream_monitor.checks.pending import NOISE_SDS
 from stream_monitor.checks.subject import Subject
-from stream_monitor.checks.watch import NOISE_SDS
 from stream_monitor.config import MinEffect
 from stream_monitor.decide.events import severity_of
 from stream_monitor.detectors import Cusum

@@ -13,7 +13,6 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream_monitor.checks import ALL, distribution
 from stream_monitor.checks.base import Observations, Score, Unit, concatenate
@@ -24,13 +23,14 @@ from stream_monitor.checks.history import History
 from stream_monitor.checks.movement import NAME, SLICES_MIN, Movement
 from stream_monitor.checks.numeric import NumericMeasure
 from stream_monitor.checks.onset import onset
+from stream_monitor.checks.pending import Pending
 from stream_monitor.checks.period import Period
 from stream_monitor.checks.shares import MOVEMENT
 from stream_monitor.checks.watcher import Watcher
 from stream_monitor.config.detectors import Detector as Configured
-from stream_monitor.detectors.base import ANEW, Changes, Detector
+from stream_monitor.detectors.base import ANEW, Detector
 from stream_monitor.detectors.season_calendar import Calendar
-from stream_monitor.events import Contributor, Finding, Float64s, Int64s, Level, Shape
+from stream_monitor.events import Contributor, Finding, Int64s, Level, Shape
 from stream_monitor.reference import Reference
 from stream_monitor.summary.summary import Summary
 
@@ -39,33 +39,8 @@ if TYPE_CHECKING:
 
 SEASON_MS_MIN = 4 * 86_400_000
 """No season is learned in less."""
-NOISE_SDS = 3.0
-"""The level since a change must be beyond the minimum effect by this many of its standard errors."""
-REARM = 0.5
-"""A finding is over when every score of it is back within this share of its minimum effect."""
-OPPOSITE = 0.1
-"""It is over, too, when a score has been beyond it on the other side for this share of the reference's
-events: what merely swings (the weather) is told once."""
-
 _MOVING = Configured("cusum", params={"shift": 0.4})
 """Watches how signals move: only large changes are told, and it keeps a quarter of what the scan does."""
-
-_PENDING = (
-    ("changed", np.bool_),
-    ("since", np.int64),
-    ("earliest", np.int64),
-    ("latest", np.int64),
-    ("n", np.float64),
-    ("total", np.float64),
-    ("statistic", np.float64),
-    ("threshold", np.float64),
-    ("detector", np.int64),
-    ("direction", np.int64),
-    ("told", np.int64),
-    ("turned", np.float64),
-)
-"""Per score: whether and since when it changed, its level since then, where it went (-1, 0, 1), where it was
-told to have gone, and how many events long it has been beyond its minimum effect in the other."""
 
 
 class Watch:
@@ -102,19 +77,10 @@ class Watch:
             movement = Movement(self.scores, model.min_effect)
             self._movement = movement if movement.scores else None
             self.scores += movement.scores
-        self._dead = np.array([score.dead for score in self.scores])
         centers = {name: field.center for name, field in declared.items() if field.center is not None}
         self._history = History(reference, centers)
         self._course = Course(self._levels, self._slice_ms)
-        groups = sorted({(score.signal, score.check) for score in self.scores})
-        self._group_names = groups
-        numbers = {group: number for number, group in enumerate(groups)}
-        self._group: Int64s = np.array([numbers[s.signal, s.check] for s in self.scores], np.int64)
-        names = sorted({score.signal for score in self.scores})
-        self._signal: Int64s = np.searchsorted(names, [score.signal for score in self.scores])
-        self._pending: dict[str, np.ndarray] = {
-            name: np.zeros(len(self.scores), dtype) for name, dtype in _PENDING
-        }
+        self._pending = Pending(self.scores, self._levels, self._slice_ms)
         self._last = start - self._slice_ms
         self._pace = Pace(start)
         # Until it is told of others, the budget is its own.
@@ -219,17 +185,17 @@ class Watch:
         steady = seen
         for watcher in reversed(self._watchers):
             steady = watcher.without_season(steady)
-        self._pending["n"] += steady.n
-        self._pending["total"] += steady.n * steady.mean
+        self._pending.add(steady)
         total = np.where(steady.n > 0, steady.n * steady.mean, 0.0)
         self._course.add(start, steady.n[: self._levels], total[: self._levels])
         for number, watcher in reversed(list(enumerate(self._watchers))):
             changes = watcher.update(seen if watcher.takes_off_season else steady)
             if changes is not None:
-                self._note(number, changes, start)
+                self._pending.note(number, changes, start, self._baseline.mean, learns=watcher.learns)
         self._follow(seen)
         self._begin_moving()
-        return self._judge(start, steady.n)
+        told = self._pending.judge(start, steady.n, self._baseline, self._sd, self._movement)
+        return [self._finding(scores, start) for scores in told]
 
     def _learn(self, period: Period, seen: Observations, summary: Summary) -> None:
         """Detectors learn how healthy slices move, and the reference becomes that of all of them."""
@@ -266,74 +232,12 @@ class Watch:
     def _of_levels(self, summary: Summary) -> Observations:
         return concatenate([measure.measure(summary) for measure in self._measures])
 
-    def _note(self, number: int, changes: Changes, start: int) -> None:
-        at, pending = changes.signal, self._pending
-        direction = np.sign(changes.after_mean - self._baseline.mean[at]).astype(np.int64)
-        # What is compared with one level for ever tells again what lasts: it began when it was told first.
-        lasts = pending["changed"][at] & (direction == pending["direction"][at])
-        new = ~lasts if self._watchers[number].learns else np.ones_like(lasts)
-        for name in ("since", "earliest", "latest"):
-            pending[name][at[new]] = start - getattr(changes, name)[new] * self._slice_ms
-        pending["changed"][at] = True
-        pending["direction"][at] = direction
-        pending["n"][at] = changes.after_n
-        pending["total"][at] = changes.after_n * changes.after_mean
-        pending["statistic"][at] = changes.statistic
-        pending["threshold"][at] = changes.threshold
-        pending["detector"][at] = number
-
-    def _judge(self, start: int, seen: Float64s) -> list[Finding]:
-        """``seen``: events of the slice, by score."""
-        pending = self._pending
-        changed = pending["changed"]
-        if not changed.any():
-            return []
-        n = np.maximum(pending["n"], 1.0)
-        effect = pending["total"] / n - self._baseline.mean
-        beyond = changed & (np.abs(effect) - self._dead > NOISE_SDS * self._sd / np.sqrt(n))
-        if self._movement is not None:
-            beyond = self._lasting(self._movement, beyond, start)
-        firing = self._still_told(effect, beyond, seen)
-        groups = np.unique(self._group[beyond])
-        return [
-            self._finding(np.flatnonzero(beyond & (self._group == group)), effect, start)
-            for group in groups[~firing[groups]]
-        ]
-
-    def _lasting(self, movement: Movement, beyond: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
-        """``beyond`` without what is no change of a movement: what did not last, or is told to have drifted.
-
-        That is forgotten, so that what comes later does not count from it.
-        """
-        pending, moves = self._pending, np.arange(len(beyond)) >= self._levels
-        drifting = np.isin(self._signal, self._signal[~moves & (beyond | (pending["told"] != 0))])
-        least = np.concatenate((np.zeros(self._levels, np.int64), movement.lasts)) * self._slice_ms
-        lasted = start - pending["since"] >= least
-        over = moves & (pending["told"] == 0) & (drifting | (lasted & ~beyond))
-        pending["changed"][over] = False
-        found: NDArray[np.bool_] = beyond & ~(moves & (drifting | ~lasted))
-        return found
-
-    def _still_told(self, effect: Float64s, beyond: NDArray[np.bool_], seen: Float64s) -> NDArray[np.bool_]:
-        """Per group, whether what was told of it still holds. Where it does not, it is forgotten."""
-        told, size = self._pending["told"], len(self._group_names)
-        away = self._pending["changed"] & (np.abs(effect) > REARM * self._dead)
-        turned = np.where(beyond & (effect * told < 0), self._pending["turned"] + seen, 0.0)
-        self._pending["turned"] = turned
-        opposite = turned >= OPPOSITE * np.maximum(self._baseline.n, 1.0)
-        firing = np.bincount(self._group, told != 0, size) > 0
-        firing &= np.bincount(self._group, away, size) > 0
-        firing &= np.bincount(self._group, opposite, size) == 0
-        over = (told != 0) & ~firing[self._group]
-        self._pending["changed"][over & (np.abs(effect) <= self._dead)] = False
-        told[over] = 0
-        return firing
-
-    def _finding(self, scores: Int64s, effect: np.ndarray, start: int) -> Finding:
-        times_dead = np.abs(effect) / np.maximum(self._dead, 1e-9)
+    def _finding(self, scores: Int64s, start: int) -> Finding:
+        pending, effect = self._pending, self._pending.effect(self._baseline.mean)
+        times_dead = np.abs(effect) / np.maximum(pending.dead, 1e-9)
         order = sorted(scores.tolist(), key=lambda at: (-float(times_dead[at]), at))
-        at, pending = order[0], self._pending
-        pending["told"][scores] = np.sign(effect[scores]).astype(np.int64)
+        at = order[0]
+        pending.tell(scores, effect)
         score, (since, earliest, latest, shape) = self.scores[at], self._began(at)
         before = self._history.before(score.signal) or (None, None)
         after = self._history.after(score.signal, since) or (None, None)
@@ -406,7 +310,7 @@ class Watch:
             "watching": self._watching,
             "history": self._history.snapshot(),
             "course": self._course.snapshot(),
-            "pending": dict(self._pending),
+            "pending": self._pending.snapshot(),
             "last": self._last,
             "baseline": [self._rows, baseline.n, baseline.mean, baseline.m2],
             "period": None if period is None else [period.start, period.rows],
@@ -467,7 +371,7 @@ class Watch:
         for watcher, saved in zip(watch._watchers, state["detectors"], strict=True):
             watcher.restore(saved)
             watcher.follow(watch._calendar)
-        watch._pending = {name: state["pending"][name] for name, _ in _PENDING}
+        watch._pending.restore(state["pending"])
         watch._course = Course.restore(state["course"], watch._levels, model.slice_ms)
         if watch._movement is not None:
             watch._movement.restore(state["movement"])

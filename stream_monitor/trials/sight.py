@@ -9,8 +9,9 @@ import numpy as np
 from scipy.special import ndtri
 
 from stream_monitor.checks.base import Score, Unit
+from stream_monitor.checks.pending import NOISE_SDS
 from stream_monitor.checks.subject import Subject
-from stream_monitor.checks.watch import NOISE_SDS, Watch
+from stream_monitor.checks.watch import Watch
 from stream_monitor.detectors import Scan, Seasonal
 from stream_monitor.detectors.base import Float64s
 from stream_monitor.detectors.reach import smallest_shift
