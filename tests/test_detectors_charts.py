@@ -242,6 +242,18 @@ def test_begin_and_rate(chart: str) -> None:
     assert (firsts(detector, later) >= 100).all()
 
 
+def test_a_signal_that_once_left_its_bounds_is_not_watched_any_more() -> None:
+    bets, n, m2 = EProcess(2, learn=100, level=0.5, run_length=1e300), np.full(2, 20.0), np.full(2, 4.0)
+    random = np.random.default_rng(8109)
+    for index in range(300):
+        mean = random.binomial(20, 0.5 + 0.1 * (index >= 200), 2) / 20
+        assert bets.update(n, np.where([index == 299, False], 1.5, mean), m2) is None
+    # What was won before is enough now, but of the first signal it is not asked for any more.
+    bets.rate(2.0)
+    changed = [bets.update(n, np.full(2, 0.9), m2) for _ in range(50)]
+    assert {signal for one in changed if one is not None for signal in one.signal.tolist()} == {1}
+
+
 @pytest.mark.parametrize(
     ("name", "params", "message"),
     [

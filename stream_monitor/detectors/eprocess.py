@@ -88,10 +88,9 @@ class EProcess(Chart):
         inside = np.clip(mean, 0.0, 1.0)
         deviation = np.stack((inside - high, low - inside))
         squares = m2 + n * np.square(deviation)
-        gain = stake * (n * deviation)[:, None] - cost * squares[:, None]
-        gain = np.where(outside, 0.0, gain).reshape(rows, len(seen))
+        gain = (stake * (n * deviation)[:, None] - cost * squares[:, None]).reshape(rows, len(seen))
         before = self._state[:rows, seen]
-        capital = before + gain
+        capital = np.where(outside, 0.0, before + gain)
         self._state[:rows, seen] = np.maximum(capital, 0.0)
         self._state[rows, seen] = outside
         statistic = np.logaddexp.reduce(capital, axis=0) - np.log(rows)
