@@ -181,6 +181,13 @@ def test_of_what_json_has_no_form_for_parquet_makes_what_a_table_on_kafka_means(
     assert objects(path) == [{"features": {"x": expected, "y": 1}}]
 
 
+def test_a_map_of_parquet_is_an_object(tmp_path: Path) -> None:
+    kind = pa.map_(pa.string(), pa.float64())
+    features = pa.array([[("x", 1.5), ("y", None)], None, []], kind)
+    path = parquet(tmp_path / "a.parquet", features=features)
+    assert objects(path) == [{"features": {"x": 1.5, "y": None}}, {"features": None}, {"features": {}}]
+
+
 def test_parquet_offsets_are_rows_over_all_row_groups(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     n = 2 * BATCH_ROWS + 300

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from stream_monitor.codecs.arrow_values import objects
 from stream_monitor.errors import InputError
 
 
@@ -18,7 +19,7 @@ def batches(path: Path, rows_max: int) -> Iterator[tuple[int, list[str], list[li
 
     Timestamps and dates are epoch ms; infinities are the strings "Infinity" and "-Infinity", for JSON
     has no other form of them. (NaN stays: orjson writes it as null.) Members of structs are columns with
-    dotted names. Raises InputError.
+    dotted names; a map is an object. Raises InputError.
     """
     first = 0
     try:
@@ -44,6 +45,8 @@ def _values(array: pa.Array[Any]) -> list[Any]:
     kind = array.type
     if isinstance(kind, pa.DictionaryType):
         return _values(array.cast(kind.value_type))
+    if pa.types.is_nested(kind):
+        return objects(array)
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         in_ms = pa.timestamp("ms", getattr(kind, "tz", None))
         return array.cast(in_ms, safe=False).cast(pa.int64()).to_pylist()
