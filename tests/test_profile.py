@@ -221,6 +221,7 @@ def test_command_shows_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "c category 0 % a 50 %, b 50 %" in said
     assert any(line.startswith("at number") and "unwatchable" in line for line in said)
     assert "rejected, not_json: 1" in said
+    assert any("no season" in line and "--season" in line for line in said)
     assert set(ReferenceFile.read(out).subjects) == {"features", "outputs"}
 
 

@@ -39,6 +39,9 @@ STEPS_PER_SD = 1_024
 NUMBER_MAX = 2.0**EXPONENT_MAX
 VALUES_SHOWN_MAX = 5
 WIDTH_CHARS = 160
+NO_SEASON = (
+    "no season in it: what goes with the hour of the day is told as drift; --season learns it, from weeks"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +196,8 @@ def _show(made: Profile, settings: ModelConfig) -> None:
         console.print(_quality(measures))
     if made.learned is not None:
         console.print(_moves(made.model, made.learned), markup=False)
+    else:
+        console.print(f"{made.model}: {NO_SEASON}", markup=False)
     for reason, count in sorted(made.rejected.items()):
         console.print(f"rejected, {reason}: {count:,}", markup=False)
 
