@@ -10,7 +10,7 @@ from confluent_kafka import Producer, TopicPartition
 
 from stream_monitor.config import Config, parse_config
 from stream_monitor.runtime.kafka import consumer_properties
-from stream_monitor.runtime.members import FIRST_MAX, POLL_BYTES, Member, following
+from stream_monitor.runtime.members import FIRST_MAX, POLL_BYTES, POLL_S, Member, following, in_time
 from tests.kafka.broker import Cluster
 from tests.kafka_apps import wait_for
 
@@ -139,3 +139,12 @@ def test_polls_double_up_to_their_most_and_hold_about_as_many_bytes_however_larg
         records = following(4_000, [b"x" * size] * 100, 4_000)
         assert records == 1 or POLL_BYTES / 2 < records * size <= POLL_BYTES
     assert following(100, [b""], 4_000) == 200
+
+
+def test_polls_are_smaller_where_what_comes_of_them_takes_long() -> None:
+    # Who does not poll for 300 s is taken for dead.
+    assert in_time(4_000, 1_000, POLL_S) == 4_000
+    assert in_time(2_000, 1_000, 100.0) == 1_000 * POLL_S / 100
+    assert in_time(2_000, 1, 100.0) == 1
+    # Nothing came: what took long was not that.
+    assert in_time(2_000, 0, 100.0) == 2_000

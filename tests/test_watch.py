@@ -193,7 +193,7 @@ def test_each_detector_finds_a_shift_by_itself(detectors: list[Any]) -> None:
 @pytest.mark.parametrize("name", ["scan", "cusum", "ewma", "eprocess", "ks"])
 def test_each_detector_that_learns_finds_a_shift_by_itself(name: str) -> None:
     stream = Stream(detectors=[name], learn=ROWS * 100)
-    assert stream.send(0, 200) == []
+    assert stream.send(0, 300) == []
     assert {finding.signal for finding in stream.send(2.0, 200)} == {"x"}
 
 
@@ -237,6 +237,21 @@ def test_noise_of_watches_that_begin_together_is_estimated_in_different_slices()
             estimated[index] += scan.noise.between.tobytes() != known
     assert estimated.total() >= 20
     assert max(estimated.values()) <= 6
+
+
+def test_learning_of_those_that_begin_together_ends_in_different_slices_and_takes_little_longer() -> None:
+    asked, ended = 128, Counter[int]()
+    for seed in range(20):
+        stream = Stream(seed, learn=f"{asked}s", detectors=["scan"])
+        stream.send(0.0, asked - 1)
+        assert stream.subject.learning == ["x"]
+        while stream.subject.learning:
+            stream.send(0.0, 1)
+            stream.subject = Subject.restore(stream.subject.snapshot(), stream.model, stream.model.features)
+        ended[stream.slice] += 1
+    assert asked <= min(ended)
+    assert max(ended) <= asked * 31 / 30
+    assert max(ended.values()) < 12
 
 
 def test_without_detectors_nothing_is_found() -> None:

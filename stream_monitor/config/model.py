@@ -169,7 +169,8 @@ class ModelConfig(Section):
     slice_ms: SliceLength = lasting("1s", "slice", "Length of a slice of event time; divides a day.")
     learn: LearnItem = Field(
         default=Learn(ms=DAY_MS),
-        description="What a reference is learned from without a file: a time or a number of events.",
+        description="What a reference is learned from without a file: a time or a number of events; up to a "
+        "thirtieth more, so that models that begin together do not end together.",
         json_schema_extra={"default": "1d"},
     )
     learn_from: Time = Field(

@@ -120,6 +120,8 @@ class DecideWorker:
     # In
 
     def _take(self, message: Message) -> None:
+        # Slices of many models may be closed by each.
+        self._health.tick()
         record = record_of(message)
         share = self._shares.get(record.partition)
         if share is None or share.restoring or share.halted or record.offset < share.position:

@@ -27,6 +27,9 @@ others cheap."""
 POLL_BYTES = 8 * 2**20
 """A poll is of fewer records where they are so large that it would hold more."""
 SAMPLED = 64
+POLL_S = 5.0
+"""A poll is of fewer records where as many took longer: who does not come back within `max.poll.interval.ms`,
+300 s, is taken for dead."""
 
 Event = tuple[Message, KafkaError]
 
@@ -39,7 +42,7 @@ class Member:
     """A consumer that is told where to start, and stops by name.
 
     Callbacks run inside ``consume``. ``cooperative``: partitions come and go one by one. ``records_max``: so
-    many records a poll, or as many as have about POLL_BYTES.
+    many records a poll, or as many as have about POLL_BYTES and take about POLL_S.
     """
 
     def __init__(self, properties: dict[str, Any], records_max: int = CONSUME_MAX) -> None:
@@ -48,6 +51,7 @@ class Member:
         self.consumer = Consumer(properties, logger=client_log.log)
         self._records_max = records_max
         self._next_max = min(FIRST_MAX, records_max)
+        self._polled, self._polled_s = 0, time.monotonic()
         self._closing = False
 
     def subscribe(
@@ -161,6 +165,7 @@ class Member:
 
         FencedError, or an error of ours, where the consumer cannot go on: no caller can pass that over.
         """
+        self._next_max = in_time(self._next_max, self._polled, time.monotonic() - self._polled_s)
         try:
             with client_log.errors_as_they_are():
                 messages: list[Message] = self.consumer.consume(self._next_max, timeout_s)
@@ -169,6 +174,7 @@ class Member:
             raise
         if messages:
             self._next_max = following(self._next_max, messages, self._records_max)
+        self._polled, self._polled_s = len(messages), time.monotonic()
         if not has_errors(messages):
             return messages, []
         records: list[Message] = []
@@ -198,6 +204,13 @@ class Member:
         """Leave without a word to the group: a static member that comes back finds its partitions."""
         self._closing = True
         self.consumer.close()
+
+
+def in_time(records: int, polled: int, took_s: float) -> int:
+    """How many of ``records`` are to be polled, where what came of the last poll took so long."""
+    if not polled or took_s <= POLL_S:
+        return records
+    return max(1, min(records, int(polled * POLL_S / took_s)))
 
 
 def following(records: int, polled: Sequence[Sized], records_max: int) -> int:
