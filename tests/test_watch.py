@@ -193,7 +193,7 @@ def test_each_detector_finds_a_shift_by_itself(detectors: list[Any]) -> None:
 @pytest.mark.parametrize("name", ["scan", "cusum", "ewma", "eprocess", "ks"])
 def test_each_detector_that_learns_finds_a_shift_by_itself(name: str) -> None:
     stream = Stream(detectors=[name], learn=ROWS * 100)
-    assert stream.send(0, 300) == []
+    assert stream.send(0, 200) == []
     assert {finding.signal for finding in stream.send(2.0, 200)} == {"x"}
 
 
@@ -223,19 +223,19 @@ def test_ks_has_nothing_to_see_where_no_signal_is_a_number() -> None:
         assert {finding.detector for finding in found} <= {"scan"}
 
 
-def test_noise_of_watches_that_begin_together_is_estimated_in_different_slices() -> None:
+def test_noise_of_watches_that_begin_together_is_estimated_anew_in_different_slices() -> None:
     # It takes long: in one slice of a thousand models it would hold up every alert.
     streams = [Stream(seed, learn=ROWS * 4, detectors=["scan"]) for seed in range(20)]
     estimated = Counter[int]()
     for stream in streams:
-        stream.send(0.0, 4)
+        stream.send(0.0, 40)
         [(scan, _)] = stream.subject.watches[0].detectors
         assert isinstance(scan, Scan)
-        for index in range(50):
+        for index in range(30):
             known = scan.noise.between.tobytes()
             stream.send(0.0, 1)
             estimated[index] += scan.noise.between.tobytes() != known
-    assert estimated.total() >= 20
+    assert estimated.total() == 20
     assert max(estimated.values()) <= 6
 
 

@@ -128,7 +128,7 @@ class Watch:
 
     def _begin(self) -> None:
         for watcher in self._watchers[: len(self._model.detectors)]:
-            watcher.begin(self._baseline, ANEW + self._turn)
+            watcher.begin(self._baseline, ANEW - self._turn / 2)
         self._begin_moving()
 
     def _begin_moving(self) -> None:
@@ -137,7 +137,7 @@ class Watch:
             return
         movement.begun = self._period is None and movement.slices >= SLICES_MIN * (1.0 + self._turn / 4)
         if movement.begun:
-            self._watchers[-1].begin(self._baseline, ANEW + self._turn)
+            self._watchers[-1].begin(self._baseline, ANEW - self._turn / 2)
 
     @property
     def learning(self) -> bool:

@@ -86,9 +86,9 @@ class Learner:
 
     def begin(self, anew: float = ANEW) -> Int64s:
         """End learning. Signals that were seen in less than STEPS_MIN slices keep the level that they had,
-        and are watched as soon as they were seen in so many, or ``anew / ANEW`` times as many."""
+        and are watched as soon as they were seen in so many."""
         self._enough, self._anew = ENOUGH, anew
-        self._due[~self.watched] = int(STEPS_MIN * anew / ANEW)
+        self._due[~self.watched] = STEPS_MIN
         enough = self._learning.slices >= STEPS_MIN
         few = np.flatnonzero(~self.watched & ~enough & np.isnan(self._level[0]))
         self._level[:, few] = self._learning.so_far(few)
