@@ -28,8 +28,8 @@ BATCH_EVENTS = 250
 SLICES = 25
 LEARN_SLICES = 5
 """So most slices go through the detectors."""
-KNOWN_SLICES, WATCHED_SLICES = 75, 45
-"""Between two estimates of the noise: of 64 slices, and of 128."""
+KNOWN_SLICES, WATCHED_SLICES = 125, 45
+"""Between two estimates of the noise: of 116 slices, and of 214."""
 SLICE_EVENTS = 200
 PREDICTIONS, LABELS = Source("predictions", 0), Source("labels", 0)
 
